@@ -1,0 +1,69 @@
+//! Reads manifest sets: objects as `kubectl apply` would send them, each field with its file, line and column.
+
+use serde::Serialize;
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+
+/// Where something stands: file, line and column, both from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Place {
+    /// The file, as the user would name it.
+    pub file: Arc<PathBuf>,
+    /// From 1; 0 where only the file is known.
+    pub line: u64,
+    /// From 1; 0 where only the line is known.
+    pub column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if self.column > 0 {
+            write!(f, ":{}", self.column)?;
+        }
+        Ok(())
+    }
+}
+
+/// What names an object in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectKey {
+    /// `Deployment`.
+    pub kind: String,
+    /// Empty for objects without a namespace.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// One object of a manifest set.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The whole object as JSON; namespaced objects always have `metadata.namespace`.
+    pub json: Value,
+    /// JSON pointer (`/spec/template/spec/containers/0/image`) → where the field's key (or the list's entry) stands.
+    pub places: BTreeMap<String, Place>,
+    /// Where the object begins.
+    pub place: Place,
+}
+
+/// Objects as `kubectl apply` would send them.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestSet {
+    /// In the order of the source.
+    pub objects: Vec<Object>,
+    /// What is odd but not fatal: YAML 1.1 booleans, duplicates; one sentence each.
+    pub remarks: Vec<(Place, String)>,
+}
