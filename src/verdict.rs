@@ -110,15 +110,15 @@ pub struct Verdict {
 }
 
 /// Times as milliseconds with one decimal, as reports show them.
-mod milliseconds {
+pub(crate) mod milliseconds {
     use serde::{Deserialize as _, Deserializer, Serializer};
     use std::time::Duration;
 
-    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64((time.as_secs_f64() * 10_000.0).round() / 10.0)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let milliseconds = f64::deserialize(deserializer)?;
         Duration::try_from_secs_f64(milliseconds / 1000.0).map_err(serde::de::Error::custom)
     }

@@ -68,7 +68,9 @@ impl Counts {
 }
 
 impl Outcome {
-    fn standing(&self) -> Standing {
+    /// How a guarantee with this one scenario stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
         match self {
             Self::Passed => Standing::Holds,
             Self::Unsupported { .. } => Standing::NotProven,
