@@ -1,11 +1,11 @@
 //! Reads manifest sets: objects as `kubectl apply` would send them, each field with its file, line and column.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// Where something stands: file, line and column, both from 1.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The file, as the user would name it.
     pub file: Arc<PathBuf>,
