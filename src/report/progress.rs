@@ -222,7 +222,7 @@ mod tests {
             frame,
             [
                 "0/2 scenarios · 4.00 s",
-                "  MCP-P5    Then Redis is ready again within 60 seconds       56 s left",
+                "  MCP-P5    Then Redis is ready again within 60 seconds      56 s left",
                 "  MCP-P8    is being set up                                     4.00 s",
             ]
         );
