@@ -4,11 +4,11 @@
 
 mod subject;
 
-pub use subject::{Subject, Variant};
+pub use subject::{Rendered, Subject, Variant};
 
 use crate::{
-    evidence::Evidence,
-    mutants::Mutant,
+    evidence::Store,
+    mutants::{Mutant, NOTHING_TO_CHANGE},
     report::Event,
     spec::Scenario,
     steps::{Failure, World, within_scenario},
@@ -18,7 +18,7 @@ use crate::{
 use async_trait::async_trait;
 use cucumber::{World as _, step::Collection};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Instant};
+use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ pub struct Case {
     pub promise: String,
     /// What is done.
     pub scenario: Arc<Scenario>,
+    /// Which of several Redis of the set a generic feature speaks of.
+    pub redis: Option<usize>,
     /// What is changed beforehand.
     pub mutant: Option<&'static Mutant>,
     /// From 1.
@@ -65,6 +67,7 @@ impl Case {
                             guarantee: guarantee.id.clone(),
                             promise: guarantee.promise.clone(),
                             scenario: Arc::clone(scenario),
+                            redis: None,
                             mutant: None,
                             repetition,
                         }));
@@ -73,6 +76,12 @@ impl Case {
             }
         }
         cases
+    }
+
+    /// Whether the feature is for any manifest set, so that nothing is promised but by the manifests.
+    #[must_use]
+    pub fn is_generic(&self) -> bool {
+        self.guarantee.starts_with("GEN-")
     }
 
     /// A short name for logs, namespaces and folders: letters, digits and hyphens.
@@ -103,14 +112,12 @@ pub struct Runner {
     pub provider: Arc<dyn Provider>,
     /// How many at once.
     pub jobs: usize,
-    /// Where evidence goes: a folder of the run.
-    pub evidence: PathBuf,
+    /// Where evidence goes, and the run's clock.
+    pub store: Store,
     /// Who is told.
     pub events: UnboundedSender<Event>,
     /// Ends the run early.
     pub cancel: CancellationToken,
-    /// The run's beginning: the one clock.
-    pub began: Instant,
 }
 
 impl Runner {
@@ -145,9 +152,8 @@ impl Runner {
     async fn case(&self, index: usize, case: &Case, steps: &Collection<World>) -> ScenarioResult {
         let began = Instant::now();
         self.tell(Event::ScenarioStarted { index });
-        let folder = self.evidence.join(case.slug());
-        let evidence = match Evidence::create(&folder, self.began) {
-            Ok(evidence) => Arc::new(evidence),
+        let evidence = match self.store.scenario(&case.guarantee, &case.slug(), case.repetition) {
+            Ok(evidence) => evidence,
             Err(error) => {
                 let message = format!("{:#}", anyhow::Error::from(error));
                 let result = self.result(case, Outcome::Broken { step: String::new(), message }, began);
@@ -155,19 +161,26 @@ impl Runner {
                 return result;
             }
         };
-        let mut world = World::of(case.clone(), Arc::clone(&self.provider), Arc::clone(&evidence));
+        let mut world = World::of(case.clone(), Arc::clone(&self.provider), evidence.clone());
         let (outcome, begun) = within_scenario(self.steps(index, case, steps, &mut world)).await;
         let outcome = world.leave(outcome).await;
+        let outcome = match outcome {
+            Outcome::Passed | Outcome::Failed { .. } if case.mutant.is_some() && !world.mutated() => {
+                Outcome::Broken { step: String::new(), message: NOTHING_TO_CHANGE.into() }
+            }
+            outcome => outcome,
+        };
         let mut result = self.result(case, outcome, began);
         result.steps = begun;
-        result.evidence = Some(folder);
+        result.evidence = Some(evidence.folder().to_path_buf());
         result.notes = world.notes();
         result.fixtures = world.fixtures();
-        if let Err(error) = evidence.finish(&result) {
+        self.store.redactor().result(&mut result);
+        if let Err(error) = evidence.finish(&result).await
             // A proof that cannot be shown is none, but a violation stays one.
-            if !matches!(result.outcome, Outcome::Failed { .. }) {
-                result.outcome = Outcome::Broken { step: "writing the evidence".into(), message: format!("{:#}", anyhow::Error::from(error)) };
-            }
+            && !matches!(result.outcome, Outcome::Failed { .. })
+        {
+            result.outcome = Outcome::Broken { step: "writing the evidence".into(), message: format!("{:#}", anyhow::Error::from(error)) };
         }
         self.tell(Event::ScenarioFinished { index, result: Box::new(result.clone()) });
         result
@@ -179,7 +192,7 @@ impl Runner {
             let text = format!("{} {}", step.keyword.trim(), step.value);
             let function = match steps.find(step) {
                 Ok(Some((function, _, _, context))) => Ok((*function, context)),
-                Ok(None) => Err(format!("no function stands behind this phrase; `redis-conformance steps` lists those that there are")),
+                Ok(None) => Err("no function stands behind this phrase; `redis-conformance steps` lists those that there are".to_owned()),
                 Err(ambiguous) => Err(format!("several functions stand behind this phrase: {ambiguous}")),
             };
             let (function, context) = match function {
@@ -217,7 +230,7 @@ impl Runner {
             steps: Vec::new(),
             notes: Vec::new(),
             fixtures: Vec::new(),
-            started: began.duration_since(self.began),
+            started: self.store.clock().elapsed().saturating_sub(began.elapsed()),
             took: began.elapsed(),
             evidence: None,
         }

@@ -1,4 +1,4 @@
-//! The register of mutants: one change to a manifest set under which a named guarantee must fail, and what must kill it; it runs nothing.
+//! The register of mutants: one change to a manifest set under which a named guarantee must fail, and what must kill it.
 //!
 //! A mutant changes one field, key or line. Unless its promise is about starting, the changed set still becomes ready and acknowledges writes.
 
@@ -6,8 +6,10 @@ mod agentsmith;
 mod change;
 mod generic;
 mod mcp;
+mod trial;
 
 use crate::manifest::ManifestSet;
+pub use trial::{NOTHING_TO_CHANGE, Trial};
 use std::fmt;
 
 /// One change under which a guarantee must fail.

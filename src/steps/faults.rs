@@ -3,6 +3,7 @@
 use super::{
     Failure, Step, World,
     claims::Growth,
+    promise::{End, Means},
     workload::{NODE_MONITOR, belongs, eviction_limit},
 };
 use crate::{
@@ -22,6 +23,10 @@ use std::{
 pub(super) struct FaultLog {
     /// When the last fault began.
     pub(super) began: Option<Instant>,
+    /// How Redis was ended.
+    pub(super) end: Option<End>,
+    /// By what means data is kept, as Redis said before anything was broken.
+    pub(super) means: Option<Means>,
     /// The node that is gone.
     node: Option<String>,
     /// The frozen container and its pod.
@@ -61,6 +66,10 @@ impl World {
     async fn delete_redis_pod(&mut self, how: Deletion) -> Step {
         let pod = self.redis_pod().await?;
         self.a_fault_begins(&format!("pod {} deleted {how:?}", pod["metadata"]["name"]));
+        self.fault.end = Some(match how {
+            Deletion::InOrder => End::PodDeleted,
+            Deletion::ByForce => End::PodDeletedByForce,
+        });
         let target = self.target().await?;
         fault::delete_pod(target.as_ref(), &pod, how).await?;
         Ok(())
@@ -69,6 +78,10 @@ impl World {
     async fn kill_redis_container(&mut self, how: Kill) -> Step {
         let container = self.redis_container().await?;
         self.a_fault_begins(&format!("{container} killed {how:?}"));
+        self.fault.end = Some(match how {
+            Kill::Term => End::ContainerTerminated,
+            Kill::Kill => End::ContainerKilled,
+        });
         let target = self.target().await?;
         fault::kill_container(target.as_ref(), &container, how).await?;
         Ok(())
@@ -161,6 +174,7 @@ async fn the_node_is_lost(world: &mut World) -> Step {
     let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
     world.a_fault_begins(&format!("node {node} lost"));
     world.fault.node = Some(node.clone());
+    world.fault.end = Some(End::NodeLost);
     fault::lose_node(target.as_ref(), &node, NODE_MONITOR).await?;
     let (key, uid) = (key_of(&pod), pod["metadata"]["uid"].clone());
     Until::within(NODE_MONITOR)

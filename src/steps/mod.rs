@@ -7,12 +7,13 @@ mod failure;
 mod faults;
 mod manifests;
 mod memory;
+mod promise;
 mod redis;
 mod runbook;
 mod servers;
 mod stage;
+mod variants;
 mod workload;
-mod words;
 mod world;
 
 pub use failure::{Failure, Step, within_scenario};

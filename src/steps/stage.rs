@@ -59,7 +59,7 @@ impl World {
             return Ok(Arc::clone(target));
         }
         let target = self.stage.provider.start(&self.stage.name).await?;
-        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, Arc::clone(self.evidence())));
+        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone()));
         self.stage.target = Some(Arc::clone(&target));
         Ok(target)
     }
@@ -68,7 +68,8 @@ impl World {
     pub(super) async fn take_set(&mut self, name: &str) -> Step<Arc<ManifestSet>> {
         let set = self.rendered(name).await?;
         let set = self.mutate(set)?;
-        self.evidence().file("manifests.yaml", set.to_yaml().as_bytes());
+        let yaml = set.to_yaml().map_err(|error| Failure::broken(format!("{error:#}")))?;
+        self.evidence().file("manifests.yaml", yaml);
         for (place, remark) in &set.remarks {
             self.note(format!("{place}: {remark}"));
         }
@@ -154,6 +155,11 @@ impl World {
         }
         self.stage.applied = Some(applied);
         Ok(())
+    }
+
+    /// Speaks of this set from now on.
+    pub(super) fn keep_set(&mut self, set: Arc<ManifestSet>) {
+        self.stage.set = Some(set);
     }
 
     /// What applying came to.

@@ -17,7 +17,7 @@ pub struct World {
     pub(super) data: Data,
     pub(super) fault: FaultLog,
     pub(super) findings: Findings,
-    evidence: Arc<Evidence>,
+    evidence: Evidence,
 }
 
 /// What the reader of the report should know beside the outcome.
@@ -30,7 +30,7 @@ pub(super) struct Findings {
 impl World {
     /// The world of a case, before its first step.
     #[must_use]
-    pub fn of(case: Case, provider: Arc<dyn Provider>, evidence: Arc<Evidence>) -> Self {
+    pub fn of(case: Case, provider: Arc<dyn Provider>, evidence: Evidence) -> Self {
         let stage = Stage::new(provider, case.slug());
         Self { case, stage, data: Data::default(), fault: FaultLog::default(), findings: Findings::default(), evidence }
     }
@@ -42,7 +42,7 @@ impl World {
 
     /// Where this scenario's evidence goes.
     #[must_use]
-    pub fn evidence(&self) -> &Arc<Evidence> {
+    pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }
 
@@ -75,16 +75,16 @@ impl World {
     }
 
     /// Ends the scenario: gathers what the target knows, takes it down, and keeps the outcome unless that fails.
-    pub async fn leave(&mut self, (outcome, steps): (Outcome, Vec<crate::verdict::StepResult>)) -> (Outcome, Vec<crate::verdict::StepResult>) {
+    pub async fn leave(&mut self, outcome: Outcome) -> Outcome {
         self.data.stop_writing().await;
         let left: Step = self.stage.leave(&self.evidence).await;
         match (left, &outcome) {
-            (Err(failure), Outcome::Passed) => (failure.at("taking the scenario down".into()), steps),
+            (Err(failure), Outcome::Passed) => failure.at("taking the scenario down".into()),
             (Err(failure), _) => {
                 self.evidence.timeline("down", serde_json::json!({ "error": failure.to_string() }));
-                (outcome, steps)
+                outcome
             }
-            (Ok(()), _) => (outcome, steps),
+            (Ok(()), _) => outcome,
         }
     }
 }
