@@ -2,6 +2,7 @@
 
 mod error;
 mod files;
+mod image;
 pub mod kinds;
 mod kustomization;
 mod kustomize;
@@ -10,12 +11,20 @@ mod object;
 mod objects;
 mod origin;
 pub mod pointer;
+pub mod quantity;
+mod refusal;
 mod scalar;
+pub mod selector;
 mod set;
+mod strict;
+mod workload;
 mod yaml;
 
 pub use error::ManifestError;
+pub use image::{ImageRef, Version};
 pub use kustomize::renderer;
+pub use quantity::Quantity;
+pub use refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -24,6 +33,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+pub use workload::{Container, Workload};
 
 /// Where something stands: file, line and column, both from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What can be asked of one object, and how a mutant changes it.
 
-use super::{Object, ObjectKey, Place, pointer};
+use super::{Object, ObjectKey, Place, pointer, strict};
 use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
@@ -42,7 +42,7 @@ impl Object {
     }
 
     fn typed<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
-        (self.kind() == kind).then(|| T::deserialize(&self.json).ok()).flatten()
+        (self.kind() == kind).then(|| strict::decode(&self.json).0.ok()).flatten()
     }
 
     /// What names it in a cluster.
@@ -170,7 +170,7 @@ mod tests {
     use crate::manifest::ManifestSet;
     use serde_json::json;
 
-    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers:\n  - name: x\n    image: redis\n  - name: y\n    image: busybox\n";
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers:\n  - name: first\n    image: redis\n  - name: second\n    image: busybox\n";
 
     #[test]
     fn a_field_that_is_not_written_is_placed_on_what_is_above_it() {
@@ -185,7 +185,7 @@ mod tests {
         let mut pod = ManifestSet::parse(POD, "pod.yaml").unwrap().objects.remove(0);
         assert!(pod.remove("/spec/containers/0"));
         assert!(!pod.remove("/spec/containers/5"));
-        assert_eq!(pod.str_at("/spec/containers/0/name"), Some("y"));
+        assert_eq!(pod.str_at("/spec/containers/0/name"), Some("second"));
         assert_eq!(pod.place_of("/spec/containers/0/image").to_string(), "pod.yaml:10:5");
     }
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn an_object_is_typed_by_its_kind() {
         let set = ManifestSet::parse(POD, "pod.yaml").unwrap();
-        assert_eq!(set.objects[0].pod().unwrap().spec.unwrap().containers[1].name, "y");
+        assert_eq!(set.objects[0].pod().unwrap().spec.unwrap().containers[1].name, "second");
         assert!(set.objects[0].deployment().is_none());
     }
 }
