@@ -11,6 +11,7 @@ use async_trait::async_trait;
 pub use capability::{Capability, Unsupported};
 use serde_json::Value;
 use std::{
+    fmt,
     pin::Pin,
     time::{Duration, SystemTime},
 };
@@ -68,6 +69,12 @@ pub struct ContainerRef {
     pub pod: String,
     /// The container's name.
     pub container: String,
+}
+
+impl fmt::Display for ContainerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}, container {}", self.namespace, self.pod, self.container)
+    }
 }
 
 /// Which process a container is running: proof that a fault happened is a change of this.
@@ -192,6 +199,15 @@ pub trait Target: Send + Sync {
 
     /// A client pod in the namespace, ready, whose container has this program at `/usr/local/bin/redis-conformance`; made at the first call.
     async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError>;
+
+    /// From now on the directories of new volumes belong to root and only root may write, as on a fresh block device.
+    async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
+        Err(Unsupported {
+            capability: Capability::RootOwnedVolumes,
+            reason: "its storage makes directories that everybody may write".into(),
+        }
+        .into())
+    }
 
     /// Takes everything down and waits until it is gone.
     async fn down(&self) -> Result<(), TargetError>;
