@@ -141,7 +141,8 @@ mod tests {
             fs::create_dir(folder.path().join(name)).expect("made");
         }
         let path = folder.path().join(FILE);
-        fs::write(&path, "images:\n  registry.example/app:1: my-app\nsystems:\n  shop:\n    features: features\n    manifests: k8s\n").expect("written");
+        fs::write(&path, "images:\n  registry.example/app:1: my-app\nsystems:\n  shop:\n    features: features\n    manifests: k8s\n")
+            .expect("written");
         let config = Config::read(&path).expect("valid");
         assert_eq!(config.images["registry.example/app:1"], Path::new("my-app"));
         assert_eq!(config.systems["shop"].manifests, folder.path().join("k8s"));

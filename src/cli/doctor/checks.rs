@@ -24,7 +24,11 @@ pub(super) const NEEDS: &[Need] = &[
         purpose: "the Redis that runs in the pods",
         required: true,
         remedy: "ci/bootstrap, or: apt-get install redis-server (and keep its service from starting)",
-        look: || program("redis-server", &["--version"], |words| words.split_whitespace().find_map(|word| word.strip_prefix("v=")).map(Into::into)),
+        look: || {
+            program("redis-server", &["--version"], |words| {
+                words.split_whitespace().find_map(|word| word.strip_prefix("v=")).map(Into::into)
+            })
+        },
     },
     Need {
         name: "redis-cli",
@@ -99,8 +103,11 @@ fn program(name: &str, arguments: &[&str], version: fn(&str) -> Option<String>) 
 /// Where a program is and what it says; an error in words.
 fn said(name: &str, arguments: &[&str]) -> Result<(PathBuf, String), String> {
     let path = which::which(name).map_err(|_| format!("{name} is not in PATH"))?;
-    let output =
-        Command::new(&path).args(arguments).stdin(Stdio::null()).output().map_err(|error| format!("{} does not start: {error}", path.display()))?;
+    let output = Command::new(&path)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{} does not start: {error}", path.display()))?;
     let words = String::from_utf8_lossy(if output.stdout.is_empty() { &output.stderr } else { &output.stdout }).trim().to_owned();
     if output.status.success() { Ok((path, words)) } else { Err(format!("{} fails: {words}", path.display())) }
 }
@@ -122,7 +129,10 @@ fn kustomize() -> Found {
 
 /// The kustomize version in the words of `kubectl version --client` or `kustomize version`, and whether it is new enough to name origins.
 fn kustomize_version(words: &str) -> Option<(String, bool)> {
-    let line = words.lines().find(|line| line.starts_with("Kustomize Version")).or_else(|| words.lines().next().filter(|line| line.contains('v')))?;
+    let line = words
+        .lines()
+        .find(|line| line.starts_with("Kustomize Version"))
+        .or_else(|| words.lines().next().filter(|line| line.contains('v')))?;
     let version = line.rsplit([' ', '/', ':']).find_map(|word| word.trim_matches(['{', '}']).strip_prefix('v'))?;
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     let new_enough = (numbers.next()?, numbers.next()?) >= (4, 5);
@@ -181,7 +191,11 @@ fn memory_limits() -> Found {
     if let Err(error) = fs::remove_dir(&group) {
         return Found::No(format!("{} cannot be removed: {error}", group.display()));
     }
-    if usable { Found::Yes(format!("groups in {}", here.display())) } else { Found::No(format!("{} does not delegate memory", here.display())) }
+    if usable {
+        Found::Yes(format!("groups in {}", here.display()))
+    } else {
+        Found::No(format!("{} does not delegate memory", here.display()))
+    }
 }
 
 fn disk() -> Found {
