@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the map of the rooms; each module's first sentence is its responsibility.
 
 pub mod cli;
+pub mod config;
 pub mod evidence;
 pub mod fault;
 pub mod manifest;

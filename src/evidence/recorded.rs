@@ -270,6 +270,13 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
         result
     }
 
+    async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.new_volumes_belong_to_root().await;
+        self.note("new_volumes_belong_to_root", Value::Null, began, &result, nothing);
+        result
+    }
+
     async fn down(&self) -> Result<(), TargetError> {
         let began = Instant::now();
         let result = self.inner.down().await;

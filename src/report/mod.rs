@@ -32,6 +32,9 @@ pub struct Run {
     pub took: Duration,
     /// What is not proven here counts as undecided.
     pub strict: bool,
+    /// Arguments that decided what was tried, beside the systems: `--manifests DIR`; whoever tries again needs them.
+    #[serde(default)]
+    pub chosen_by: Vec<String>,
     /// What it came to.
     pub verdict: Verdict,
 }

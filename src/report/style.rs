@@ -75,6 +75,30 @@ impl Style {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
+    /// A text about something good.
+    #[must_use]
+    pub fn good(&self, text: &str) -> String {
+        self.paint(Paint::Good, text)
+    }
+
+    /// A text about something bad.
+    #[must_use]
+    pub fn bad(&self, text: &str) -> String {
+        self.paint(Paint::Bad, text)
+    }
+
+    /// A text about something that the reader should look at.
+    #[must_use]
+    pub fn odd(&self, text: &str) -> String {
+        self.paint(Paint::Odd, text)
+    }
+
+    /// A text that is there for those who look for it.
+    #[must_use]
+    pub fn quiet(&self, text: &str) -> String {
+        self.paint(Paint::Quiet, text)
+    }
+
     /// Cuts a text so that it takes at most `room` columns.
     pub(super) fn cut(text: &str, room: usize) -> String {
         if text.chars().count() <= room {

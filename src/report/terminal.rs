@@ -5,11 +5,7 @@ use super::{
     style::{Paint, harmless, plural, seconds},
 };
 use crate::verdict::{Exit, Guarantee, Outcome, ScenarioResult, Standing};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    path::Path,
-};
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 /// Most notes shown below a guarantee; all of them are in the JSON report.
 const NOTES: usize = 4;
@@ -32,7 +28,7 @@ pub(super) fn render(run: &Run, style: &Style) -> String {
         line(&mut out, guarantee, id_width, style);
     }
     for guarantee in &guarantees {
-        details(&mut out, guarantee, style);
+        details(&mut out, run, guarantee, style);
     }
     not_proven(&mut out, &guarantees, id_width, style);
     if !run.verdict.remarks.is_empty() {
@@ -143,28 +139,27 @@ fn capabilities(guarantee: &Guarantee<'_>) -> String {
 }
 
 /// Everything that a reader needs about scenarios that did not hold; repetitions of the same failure once.
-fn details(out: &mut String, guarantee: &Guarantee<'_>, style: &Style) {
-    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let wrong = |scenario: &&&ScenarioResult| !matches!(scenario.outcome, Outcome::Passed | Outcome::Unsupported { .. });
-    for scenario in guarantee.scenarios.iter().filter(wrong) {
-        *seen.entry((&scenario.scenario, step_and_message(&scenario.outcome).0)).or_default() += 1;
-    }
-    for scenario in guarantee.scenarios.iter().filter(wrong) {
-        let (step, message) = step_and_message(&scenario.outcome);
-        let Some(times) = seen.remove(&(scenario.scenario.as_str(), step)) else { continue };
+fn details(out: &mut String, run: &Run, guarantee: &Guarantee<'_>, style: &Style) {
+    let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for scenario in &guarantee.scenarios {
         let (standing, word) = match scenario.outcome {
             Outcome::Failed { .. } => (Standing::Violated, "because"),
-            Outcome::Broken { .. } => (Standing::Broken, "broke on"),
-            _ => (Standing::Undecided, "left out"),
+            Outcome::Broken { .. } => (Standing::Broken, "because"),
+            // What an interrupted run did not get to needs no explanation.
+            Outcome::Skipped { .. } if !run.verdict.interrupted => (Standing::Undecided, "left out"),
+            _ => continue,
         };
+        let (step, message) = step_and_message(&scenario.outcome);
+        if !told.insert((&scenario.scenario, step)) {
+            continue;
+        }
         let (sign, paint) = sign(standing);
         let _ =
             writeln!(out, "\n{} {}  {}", style.paint(paint, sign), style.paint(Paint::Strong, &guarantee.id), harmless(guarantee.promise));
         let mut row = |name: &str, text: &str| {
             let _ = writeln!(out, "    {}  {}", style.paint(Paint::Quiet, format!("{name:8}")), indented(&harmless(text), 14));
         };
-        let repeated = if times > 1 { format!(" (so {times} times)") } else { String::new() };
-        row("scenario", &format!("{}{repeated}", scenario.scenario));
+        row("scenario", &format!("{}{}", scenario.scenario, repeated(guarantee, scenario)));
         row("", &scenario.place.to_string());
         if !step.is_empty() {
             row("step", step);
@@ -176,8 +171,25 @@ fn details(out: &mut String, guarantee: &Guarantee<'_>, style: &Style) {
         if let Some(evidence) = &scenario.evidence {
             row("evidence", &nearby(evidence));
         }
-        row("again", &format!("redis-conformance verify {} --guarantee {} --keep", scenario.system, guarantee.id));
+        let mut again = format!("redis-conformance verify {}", scenario.system);
+        for argument in &run.chosen_by {
+            again.push(' ');
+            again.push_str(argument);
+        }
+        row("again", &format!("{again} --guarantee {} --keep", guarantee.id));
     }
+}
+
+/// How many of a scenario's repetitions ended in the same way, where there are several.
+fn repeated(guarantee: &Guarantee<'_>, scenario: &ScenarioResult) -> String {
+    let all = || guarantee.scenarios.iter().filter(|other| other.scenario == scenario.scenario);
+    let (repetitions, step) = (all().count(), step_and_message(&scenario.outcome).0);
+    if repetitions < 2 {
+        return String::new();
+    }
+    let standing = scenario.outcome.standing();
+    let same = all().filter(|other| other.outcome.standing() == standing && step_and_message(&other.outcome).0 == step).count();
+    format!(" ({same} of {repetitions} repetitions)")
 }
 
 fn step_and_message(outcome: &Outcome) -> (&str, &str) {

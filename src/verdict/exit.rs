@@ -1,6 +1,6 @@
 //! Which exit code a verdict makes, and why; nothing else chooses one.
 
-use super::{Counts, Fate, Mutation, Standing, Verdict};
+use super::{Counts, Fate, Mutation, Outcome, Standing, Verdict};
 use serde::Serialize;
 use std::{fmt, process::ExitCode};
 
@@ -102,7 +102,7 @@ impl Verdict {
     pub fn exit(&self, strict: bool) -> Ending {
         let counts = self.counts();
         if self.interrupted {
-            let tried = self.scenarios.len();
+            let tried = self.scenarios.iter().filter(|scenario| !matches!(scenario.outcome, Outcome::Skipped { .. })).count();
             return Ending::new(
                 Exit::Interrupted,
                 format!("interrupted after {}{}", plural(tried, "scenario"), also_violated(&counts, self)),
@@ -113,9 +113,12 @@ impl Verdict {
         }
         let of = |standing| self.named(standing);
         if counts.violated > 0 {
-            let verb = if counts.violated == 1 { "is" } else { "are" };
-            let reason =
-                format!("{} of {} {verb} violated: {}", counts.violated, plural(counts.guarantees, "guarantee"), of(Standing::Violated));
+            let named = of(Standing::Violated);
+            let reason = match (counts.violated, counts.guarantees) {
+                (1, 1) => format!("{named} is violated"),
+                (1, all) => format!("1 of {all} guarantees is violated: {named}"),
+                (violated, all) => format!("{violated} of {all} guarantees are violated: {named}"),
+            };
             return Ending::new(Exit::Violated, reason);
         }
         if counts.broken > 0 {
@@ -127,18 +130,17 @@ impl Verdict {
         if counts.holds == 0 {
             return Ending::new(Exit::Undecided, format!("nothing could be proven here: {}", of(Standing::NotProven)));
         }
+        let verb = if counts.holds == 1 { "holds" } else { "hold" };
         if counts.gaps() == 0 {
-            return Ending::new(
-                Exit::Conformant,
-                format!("{} {}", counted(counts.holds), if counts.holds == 1 { "holds" } else { "hold" }),
-            );
+            let all = if counts.holds == 1 { "the one guarantee".into() } else { format!("all {} guarantees", counts.holds) };
+            return Ending::new(Exit::Conformant, format!("{all} {verb}"));
         }
         let gaps = self.gaps();
         if strict {
             return Ending::new(Exit::Undecided, format!("not proven here, and --strict wants all: {gaps}"));
         }
-        let verb = if counts.holds == 1 { "holds" } else { "hold" };
-        Ending::new(Exit::Conformant, format!("{} {verb}; not proven here: {gaps}", counted(counts.holds)))
+        let of = plural(counts.guarantees, "guarantee");
+        Ending::new(Exit::Conformant, format!("{} of {of} {verb}; not proven here: {gaps}", counts.holds))
     }
 
     fn named(&self, standing: Standing) -> String {
@@ -205,10 +207,6 @@ impl Mutation {
 
 fn also_violated(counts: &Counts, verdict: &Verdict) -> String {
     if counts.violated == 0 { String::new() } else { format!("; already violated: {}", verdict.named(Standing::Violated)) }
-}
-
-fn counted(holds: usize) -> String {
-    if holds == 1 { "the one guarantee".into() } else { format!("all {holds} guarantees") }
 }
 
 fn plural(number: usize, word: &str) -> String {
@@ -279,7 +277,7 @@ mod tests {
         let ending = verdict(&[("A-1", PASSED), ("A-2", failed()), ("A-3", failed())]).exit(false);
         assert_eq!(ending.reason, "2 of 3 guarantees are violated: A-2, A-3");
         let ending = verdict(&[("A-1", PASSED), ("A-1", unsupported()), ("A-2", unsupported())]).exit(false);
-        assert_eq!(ending.reason, "the one guarantee holds; not proven here: A-1 in part, A-2");
+        assert_eq!(ending.reason, "1 of 2 guarantees holds; not proven here: A-1 in part, A-2");
     }
 
     fn killed() -> Fate {
