@@ -204,10 +204,10 @@ Feature: Redis as the ephemeral message bus of agentsmith
   Rule: Persistence can come later: append-only file and claim
     Section "No PersistentVolume": "one config change". Literally refuted: a volume of root's refuses user 999, and a rollout runs two Redis.
 
-    Scenario: the literal change does not start on a volume that belongs to root
+    Scenario: the literal change on a volume that belongs to root
       Given a cluster whose new volumes belong to root
       When the manifests are applied with the document's change alone
-      Then Redis does not become ready, and its log tells that it may not write
+      Then Redis may not write and does not start, unless its manifests let it write to a volume of root's
 
     Scenario Outline: the variant with persistence keeps the streams when the Redis pod is <ended>
       Given a cluster whose new volumes belong to root

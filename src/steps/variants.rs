@@ -36,15 +36,31 @@ fn template(set: &mut ManifestSet) -> Step<&mut Value> {
         .ok_or_else(|| Failure::broken(format!("{key} has no pod template at {pointer}")))
 }
 
+/// What holds a claim holds an emptyDir; a set without a claim is already what it was before.
 fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
+    let key = Roles::of(set).the_redis().map_err(Failure::violated)?.workload.clone();
     let template = template(set)?;
-    let claimed = template["spec"]["volumes"]
+    if let Some(claimed) = template["spec"]["volumes"]
         .as_array_mut()
         .and_then(|volumes| volumes.iter_mut().find(|volume| volume.get("persistentVolumeClaim").is_some()))
         .and_then(Value::as_object_mut)
-        .ok_or_else(|| Failure::violated("Redis mounts no claim that could have been an emptyDir before"))?;
-    claimed.shift_remove("persistentVolumeClaim");
-    claimed.insert("emptyDir".into(), json!({}));
+    {
+        claimed.shift_remove("persistentVolumeClaim");
+        claimed.insert("emptyDir".into(), json!({}));
+        return Ok(());
+    }
+    let Some(workload) = set.objects.iter_mut().find(|object| object.key() == key) else { return Ok(()) };
+    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else { return Ok(()) };
+    let volumes: Vec<Value> = templates
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|template| json!({ "name": template["metadata"]["name"], "emptyDir": {} }))
+        .collect();
+    match workload.json["spec"]["template"]["spec"]["volumes"].as_array_mut() {
+        Some(all) => all.extend(volumes),
+        None => workload.json["spec"]["template"]["spec"]["volumes"] = volumes.into(),
+    }
     Ok(())
 }
 
@@ -94,7 +110,11 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
     }
     let mount = json!({ "name": "redis-data", "mountPath": "/data" });
     match container["volumeMounts"].as_array_mut() {
-        Some(mounts) => mounts.push(mount),
+        Some(mounts) => {
+            // The claim takes the place of what is mounted there now.
+            mounts.retain(|mount| mount["mountPath"] != "/data");
+            mounts.push(mount);
+        }
         None => container["volumeMounts"] = json!([mount]),
     }
     let place = set.objects.first().map(|object| object.place.clone()).unwrap_or_default();
