@@ -656,7 +656,11 @@ async fn nothing_is_left_in_the_run_directory() -> Result<()> {
     let pod = Sandbox::create(&network, "pod", None).await?;
     script(&pod, "left", "true", |_| ()).await?;
     let containers = node::run_directory().join("containers");
-    let left: Vec<_> = fs::read_dir(&containers)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    let left: Vec<_> = fs::read_dir(&containers)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with("-left"))
+        .collect();
     ensure!(left.is_empty(), "{left:?}");
     Ok(())
 }
