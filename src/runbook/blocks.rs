@@ -353,7 +353,10 @@ mod tests {
     #[test]
     fn a_placeholder_is_replaced_and_said() {
         let edited = document().blocks[0].replace("ls", "ls -la").expect("it stands there");
-        assert_eq!((edited.text.as_str(), edited.edits.as_slice()), ("ls -la\n", &["README.md:4: `ls` made `ls -la` in: ls".to_owned()][..]));
+        assert_eq!(
+            (edited.text.as_str(), edited.edits.as_slice()),
+            ("ls -la\n", &["README.md:4: `ls` made `ls -la` in: ls".to_owned()][..])
+        );
     }
 
     #[test]

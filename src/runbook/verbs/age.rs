@@ -1,15 +1,21 @@
 //! How long ago something was, in the few letters that `kubectl` spends on it; and now, as the API server writes it.
 
 use k8s_openapi::jiff::{Timestamp, fmt::strtime};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `5s`, `3m10s`, `2d`; `<unknown>` for what is no time.
 pub(super) fn since(time: &str) -> String {
-    time.parse::<Timestamp>().map_or_else(|_| String::from("<unknown>"), |time| short(Timestamp::now().duration_since(time).as_secs()))
+    time.parse::<Timestamp>().map_or_else(|_| String::from("<unknown>"), |time| short(unix_now() - time.as_second()))
 }
 
 /// Now, in whole seconds: `2006-01-02T15:04:05Z`.
 pub(super) fn now() -> String {
-    strtime::format("%Y-%m-%dT%H:%M:%SZ", Timestamp::now()).unwrap_or_default()
+    Timestamp::from_second(unix_now()).and_then(|now| strtime::format("%Y-%m-%dT%H:%M:%SZ", now)).unwrap_or_default()
+}
+
+/// Seconds since 1970.
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
 }
 
 fn short(seconds: i64) -> String {

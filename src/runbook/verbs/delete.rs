@@ -109,7 +109,9 @@ pub(super) async fn gone(call: &Call, found: &Found, limit: Duration) -> Result<
         })
     };
     match Until::within(limit).every(EVERY).on(call.target.changes()).met(format!("{key} to be gone"), look).await {
-        Err(Halt::TimedOut(_)) => Err(Halt::error(format!("timed out waiting for the condition on {}/{}", found.resource.plural, key.name))),
+        Err(Halt::TimedOut(_)) => {
+            Err(Halt::error(format!("timed out waiting for the condition on {}/{}", found.resource.plural, key.name)))
+        }
         other => other,
     }
 }

@@ -15,7 +15,9 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     while rest != "0" && !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').ok_or_else(|| format!("missing unit in duration \"{text}\""))?;
+        let digits = rest
+            .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+            .ok_or_else(|| format!("missing unit in duration \"{text}\""))?;
         let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = &rest[digits..];
         let unit = rest.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(rest.len());

@@ -159,21 +159,26 @@ impl Args {
             None => Ok(otherwise),
             Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Ok(true),
             Some("false" | "0" | "f" | "F" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(Halt::error(format!("invalid argument \"{other}\" for \"--{flag}\" flag: strconv.ParseBool: invalid syntax"))),
+            Some(other) => {
+                Err(Halt::error(format!("invalid argument \"{other}\" for \"--{flag}\" flag: strconv.ParseBool: invalid syntax")))
+            }
         }
     }
 
     /// A flag's value as a whole number.
     pub(super) fn number(&self, flag: &str) -> Result<Option<i64>, Halt> {
         let Some(text) = self.one(flag) else { return Ok(None) };
-        let number = text.parse().map_err(|_| Halt::error(format!("invalid argument \"{text}\" for \"--{flag}\" flag: parsing \"{text}\": invalid syntax")));
+        let number = text
+            .parse()
+            .map_err(|_| Halt::error(format!("invalid argument \"{text}\" for \"--{flag}\" flag: parsing \"{text}\": invalid syntax")));
         number.map(Some)
     }
 
     /// A flag's value as a time; below zero (`-1s`) counts as a week, as in `kubectl`.
     pub(super) fn time(&self, flag: &str) -> Result<Option<Duration>, Halt> {
         let Some(text) = self.one(flag) else { return Ok(None) };
-        let time = duration::parse(text).map_err(|why| Halt::error(format!("invalid argument \"{text}\" for \"--{flag}\" flag: time: {why}")));
+        let time =
+            duration::parse(text).map_err(|why| Halt::error(format!("invalid argument \"{text}\" for \"--{flag}\" flag: time: {why}")));
         time.map(Some)
     }
 
@@ -229,7 +234,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_by_name() {
         let error = Args::parse("exec", &words("redis-0 --pod-running-timeout=3s"), FLAGS).expect_err("unknown").to_string();
-        assert_eq!(error, "error: --pod-running-timeout of kubectl exec is not carried out by redis-conformance; leave it out, or do it in a step");
+        assert_eq!(
+            error,
+            "error: --pod-running-timeout of kubectl exec is not carried out by redis-conformance; leave it out, or do it in a step"
+        );
         let error = parse("exec --context prod a").refuse_foreign_clusters().expect_err("foreign").to_string();
         assert!(error.starts_with("error: --context is not carried out"), "{error}");
         assert_eq!(split_verb(&[]).expect_err("nothing").to_string(), "error: a verb is missing, such as get or exec");

@@ -46,8 +46,11 @@ pub(super) async fn run(call: &mut Call, args: Args) -> Result<(), Halt> {
 
 async fn tables(call: &Call, args: &Args, form: &Form, found: &[select::Found], say_none: bool) -> Result<(), Halt> {
     if found.is_empty() && say_none {
-        let within = if args.is("all-namespaces", false)? { String::new() } else { format!(" in {} namespace", args.namespace()) };
-        return call.warn(format!("No resources found{within}.").replace("found.", "found")).await;
+        let words = match args.is("all-namespaces", false)? {
+            true => String::from("No resources found"),
+            false => format!("No resources found in {} namespace.", args.namespace()),
+        };
+        return call.warn(words).await;
     }
     let groups: Vec<_> = found.chunk_by(|a, b| a.resource == b.resource).collect();
     let look = Look {

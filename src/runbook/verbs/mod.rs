@@ -27,8 +27,6 @@ mod scale;
 mod select;
 mod selector;
 mod table;
-#[cfg(test)]
-mod testing;
 mod wait;
 mod yaml;
 

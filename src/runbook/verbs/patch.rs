@@ -18,7 +18,9 @@ pub(super) async fn run(call: &mut Call, args: Args) -> Result<(), Halt> {
         (Some(text), None) => text.to_owned(),
         (None, Some(file)) => {
             let file = call.cwd.join(file);
-            tokio::fs::read_to_string(&file).await.map_err(|error| Halt::error(format!("unable to read patch file: {}: {error}", file.display())))?
+            tokio::fs::read_to_string(&file)
+                .await
+                .map_err(|error| Halt::error(format!("unable to read patch file: {}: {error}", file.display())))?
         }
         _ => return Err(Halt::error("must specify --patch or --patch-file containing the contents of the patch")),
     };

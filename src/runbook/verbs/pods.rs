@@ -59,7 +59,10 @@ pub(super) async fn container(call: &Call, pod: &Value, wanted: Option<&str>, na
 /// The status of a pod's condition: `True`, `False`, or empty where it has none.
 pub(super) fn condition<'p>(object: &'p Value, kind: &str) -> &'p str {
     let conditions = list(object, "/status/conditions");
-    conditions.iter().find(|condition| text(condition, "/type").eq_ignore_ascii_case(kind)).map_or("", |condition| text(condition, "/status"))
+    conditions
+        .iter()
+        .find(|condition| text(condition, "/type").eq_ignore_ascii_case(kind))
+        .map_or("", |condition| text(condition, "/status"))
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -68,7 +71,8 @@ fn is_ready(pod: &Value) -> bool {
 
 /// How a pod is doing: `Running`, `CrashLoopBackOff`, `Init:0/1`, `Terminating` …
 pub(super) fn status_word(pod: &Value) -> String {
-    let mut word = [text(pod, "/status/reason"), text(pod, "/status/phase")].into_iter().find(|word| !word.is_empty()).unwrap_or("Unknown").to_owned();
+    let mut word =
+        [text(pod, "/status/reason"), text(pod, "/status/phase")].into_iter().find(|word| !word.is_empty()).unwrap_or("Unknown").to_owned();
     let init = list(pod, "/status/initContainerStatuses");
     let waiting_init = init.iter().position(|status| {
         let done = status.pointer("/state/terminated").is_some() && number(status, "/state/terminated/exitCode") == 0;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::wait::{Look, Until};
 use serde_json::{Value, json};
-use std::{cell::RefCell, time::Duration};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub(super) const FLAGS: &[Flag] = &[value("timeout"), switch("watch").or('w'), value("selector").or('l')];
@@ -44,7 +44,9 @@ async fn restart(call: &Call, found: &Found) -> Result<(), Halt> {
     let now = age::now();
     let pointer = format!("/spec/template/metadata/annotations/{}", RESTARTED_AT.replace('/', "~1"));
     if text(&found.object, &pointer) == now {
-        return Err(Halt::error("if restart has already been triggered within the past second, please wait before attempting to trigger another"));
+        return Err(Halt::error(
+            "if restart has already been triggered within the past second, please wait before attempting to trigger another",
+        ));
     }
     let key = found.resource.key(namespace(&found.object), name(&found.object));
     let patch = json!({ "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: now } } } } });
@@ -64,10 +66,9 @@ async fn status(call: &Call, args: &Args, found: &Found) -> Result<(), Halt> {
     let key = found.resource.key(namespace(&found.object), name(&found.object));
     let limit = args.time("timeout")?.filter(|limit| !limit.is_zero()).unwrap_or(A_WEEK);
     let watch = args.is("watch", true)?;
-    let shown = RefCell::new(String::new());
     let (lines, mut to_show) = mpsc::unbounded_channel();
     let look = || {
-        let (key, shown, lines) = (&key, &shown, &lines);
+        let (key, lines) = (&key, &lines);
         async move {
             let object = call.target.get(key).await?.ok_or_else(|| Halt::error(format!("object has been deleted: {key}")))?;
             let (line, done) = match stage(&object) {
@@ -75,29 +76,37 @@ async fn status(call: &Call, args: &Args, found: &Found) -> Result<(), Halt> {
                 Stage::Underway(line) => (line, !watch),
                 Stage::Failed(words) => return Err(Halt::error(words)),
             };
-            if shown.replace(line.clone()) != line {
-                // The receiver outlives every look.
-                let _received = lines.send(line.clone());
-            }
+            // The receiver outlives every look.
+            let _received = lines.send(line.clone());
             Ok(if done { Look::Ready(()) } else { Look::NotYet(line) })
         }
     };
     let until = Until::within(limit).every(EVERY).on(call.target.changes()).met(format!("the roll-out of {key}"), look);
     tokio::pin!(until);
+    let mut shown = String::new();
     let result = loop {
         tokio::select! {
             biased;
-            Some(line) = to_show.recv() => call.line(line).await?,
+            Some(line) = to_show.recv() => show(call, &mut shown, line).await?,
             result = &mut until => break result,
         }
     };
     while let Ok(line) = to_show.try_recv() {
-        call.line(line).await?;
+        show(call, &mut shown, line).await?;
     }
     match result {
         Err(Halt::TimedOut(_)) => Err(Halt::error("timed out waiting for the condition")),
         other => other,
     }
+}
+
+/// Says how far it is, where that has changed.
+async fn show(call: &Call, shown: &mut String, line: String) -> Result<(), Halt> {
+    if *shown == line {
+        return Ok(());
+    }
+    shown.clone_from(&line);
+    call.line(line).await
 }
 
 fn stage(object: &Value) -> Stage {

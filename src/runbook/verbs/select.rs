@@ -42,7 +42,9 @@ pub(super) fn meant(words: &[String]) -> Result<Meant, Halt> {
     if words.iter().any(|word| word.contains('/')) {
         let pair = |word: &String| match word.split_once('/') {
             Some((kind, name)) if !kind.is_empty() && !name.is_empty() => Ok((kinds::one(kind)?, name.to_owned())),
-            _ => Err(Halt::error("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")),
+            _ => Err(Halt::error(
+                "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form",
+            )),
         };
         return words.iter().map(pair).collect::<Result<_, _>>().map(Meant::Names);
     }

@@ -139,7 +139,9 @@ fn cells(kind: &str, object: &Value, wide: bool) -> Vec<String> {
         "Secret" => row.extend([at("/type"), size("/data")]),
         "Namespace" => row.push(at("/status/phase")),
         "Node" => row.push(String::from(if condition(object, "Ready") == "True" { "Ready" } else { "NotReady" })),
-        "PodDisruptionBudget" => row.extend([plain("/spec/minAvailable"), plain("/spec/maxUnavailable"), count("/status/disruptionsAllowed")]),
+        "PodDisruptionBudget" => {
+            row.extend([plain("/spec/minAvailable"), plain("/spec/maxUnavailable"), count("/status/disruptionsAllowed")])
+        }
         "NetworkPolicy" => row.push(super::access::pairs(&texts(object, "/spec/podSelector/matchLabels"), ",")),
         "Event" => return event(object),
         _ => {}
@@ -159,7 +161,13 @@ pub(super) fn event(event: &Value) -> Vec<String> {
     let times = ["/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
     let last = times.iter().map(|pointer| text(event, pointer)).find(|time| !time.is_empty()).unwrap_or_default();
     let about = format!("{}/{}", text(event, "/involvedObject/kind").to_lowercase(), text(event, "/involvedObject/name"));
-    vec![age::since(last), text(event, "/type").to_owned(), text(event, "/reason").to_owned(), about, text(event, "/message").trim().to_owned()]
+    vec![
+        age::since(last),
+        text(event, "/type").to_owned(),
+        text(event, "/reason").to_owned(),
+        about,
+        text(event, "/message").trim().to_owned(),
+    ]
 }
 
 fn restarts(statuses: &[Value]) -> String {
