@@ -1,9 +1,9 @@
 //! Phrases about jobs on the bus: the dispatcher takes them, reports them, and ends their streams.
 
-use super::{Failure, Step, World};
+use super::{Failure, Step, World, servers};
 use crate::{
     fault::condition,
-    manifest::Roles,
+    manifest::{ObjectKey, Roles, Workload},
     target::Capability,
     traffic::HttpRequest,
     wait::{Look, Until},
@@ -22,30 +22,29 @@ pub(super) struct Job {
     stream: String,
 }
 
-/// Where the dispatcher answers: the client of Redis that a Service leads to.
-async fn dispatcher(world: &mut World) -> Step<String> {
-    let set = world.set()?;
-    let redis = world.redis()?;
+/// The workload that takes jobs, and where it answers: the client of Redis that a Service leads to.
+async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
+    let (set, redis) = (world.set()?, world.redis()?);
     let roles = Roles::of(set.as_ref());
-    let client = roles
-        .clients
-        .iter()
-        .find(|client| client.workload.namespace == redis.workload.namespace && !roles.services_of_key(&client.workload).is_empty())
-        .ok_or_else(|| Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher"))?;
-    if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.workload) {
+    let candidates = roles.clients.iter().filter(|client| !client.ends && client.id.workload.namespace == redis.workload.namespace);
+    let found = candidates.filter_map(|client| Some((client, servers::ports_of(set.as_ref(), &client.id.workload)?))).next();
+    let Some((client, (service, port))) = found else {
+        return Err(Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher"));
+    };
+    if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.id.workload) {
         let reason = format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}", without.image);
         return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
     }
-    let (service, port) = roles.services_of_key(&client.workload).into_iter().next().ok_or_else(|| Failure::broken("its Service has no port"))?;
-    if crate::target::is_fixture(&client.image) {
-        world.helped_by("dispatcher");
+    let (workload, fixtures) = (client.id.workload.clone(), world.applied()?.fixtures.clone());
+    for fixture in fixtures.iter().filter(|fixture| fixture.owner == workload) {
+        world.helped_by(&fixture.program);
     }
-    Ok(format!("http://{}.{}:{port}", service.name, service.namespace))
+    Ok((workload, format!("http://{}.{}:{port}", service.name, service.namespace)))
 }
 
 /// One request to the dispatcher: status and body, or what came instead.
 async fn ask(world: &mut World, method: &str, path: &str, body: Option<Value>) -> Step<Result<(u16, Value), String>> {
-    let url = format!("{}{path}", dispatcher(world).await?);
+    let url = format!("{}{path}", dispatcher(world).await?.1);
     let client = world.client().await?;
     let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
     let answer = client.http(&HttpRequest { method: method.into(), url, body, ..HttpRequest::default() }).await?;
@@ -54,19 +53,16 @@ async fn ask(world: &mut World, method: &str, path: &str, body: Option<Value>) -
 
 #[given("the dispatcher is ready")]
 async fn the_dispatcher_is_ready(world: &mut World) -> Step {
-    dispatcher(world).await?;
-    let (set, redis) = (world.set()?, world.redis()?);
-    let roles = Roles::of(set.as_ref());
-    let workloads: Vec<String> = roles.clients.iter().filter(|client| client.workload.namespace == redis.workload.namespace).map(|client| client.workload.name.clone()).collect();
+    let (workload, _) = dispatcher(world).await?;
+    let set = world.set()?;
+    let labels = set.get(&workload).and_then(Workload::of).map(|workload| workload.labels().clone()).unwrap_or_default();
     let target = world.target().await?;
     Until::within(Duration::from_secs(60))
         .on(target.changes())
-        .met::<_, Failure, _>(format!("a ready pod of {}", workloads.join(", ")), || async {
-            let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
-            let ready = pods.iter().any(|pod| {
-                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-                workloads.iter().any(|workload| name.starts_with(&format!("{workload}-"))) && condition(pod, "Ready").as_deref() == Some("True")
-            });
+        .met::<_, Failure, _>(format!("a ready pod of {workload}"), || async {
+            let pods = target.list("Pod", Some(&workload.namespace)).await?;
+            let of_it = |pod: &&Value| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value);
+            let ready = pods.iter().filter(of_it).any(|pod| condition(pod, "Ready").as_deref() == Some("True"));
             Ok(if ready { Look::Ready(()) } else { Look::NotYet(format!("{} pods, none of it ready", pods.len())) })
         })
         .await
@@ -89,7 +85,7 @@ async fn submit(world: &mut World, milliseconds: u64) -> Step<Job> {
 
 /// Waits until the job is in the state.
 async fn job_is(world: &mut World, job: &Job, wanted: &str) -> Step {
-    let base = dispatcher(world).await?;
+    let (_, base) = dispatcher(world).await?;
     let client = world.client().await?;
     let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs/{}", job.id), ..HttpRequest::default() };
     Until::within(ANSWER)

@@ -46,7 +46,7 @@ impl World {
 
     /// Redis' password, if its manifests give one.
     pub(super) fn password(&self) -> Step<Option<Secret>> {
-        let password = self.redis()?.password.map(Secret::from);
+        let password = self.redis()?.role.password.and_then(|password| password.value).map(Secret::from);
         if let Some(password) = &password {
             self.evidence().secret(password.expose());
         }
@@ -64,7 +64,7 @@ impl World {
                 self.note(format!("no Service leads to {}: clients connect to its pod", redis.workload));
                 let pod = self.redis_pod().await?;
                 let host = pod["status"]["podIP"].as_str().ok_or_else(|| Failure::broken("the pod of Redis has no address"))?.to_owned();
-                (host, redis.port)
+                (host, redis.role.port)
             }
         };
         Ok(Endpoint { host, port, db, password, ..Endpoint::default() })

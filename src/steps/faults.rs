@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     fault::{self, Deletion, FaultError, condition, key_of},
+    manifest::Workload,
     target::{Capability, ContainerRef, Kill},
     wait::{Look, Until},
 };
@@ -318,7 +319,7 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
             let slices = target.list("EndpointSlice", Some(&redis.workload.namespace)).await?;
             let serving = slices
                 .iter()
-                .filter(|slice| redis.services.iter().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str()))
+                .filter(|slice| redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str()))
                 .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
                 .any(|endpoint| endpoint["addresses"].as_array().is_some_and(|all| all.contains(&address)) && endpoint["conditions"]["ready"] != false);
             Ok(if serving { Look::NotYet(format!("{address} is still among the ready endpoints")) } else { Look::Ready(()) })
@@ -354,7 +355,7 @@ async fn it_is_restarted(world: &mut World) -> Step {
 async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
     let set = world.set()?;
     let target = world.target().await?;
-    let workloads: Vec<_> = set.objects.iter().filter(|object| object.template_pointer().is_some()).map(|object| object.key()).collect();
+    let workloads: Vec<_> = set.objects.iter().filter(|object| Workload::of(object).is_some()).map(|object| object.key()).collect();
     if workloads.is_empty() {
         return Err(Failure::violated("the set has no pod at all"));
     }

@@ -69,7 +69,7 @@ async fn redis_is_ready_within(world: &mut World, seconds: u64) -> Step {
 async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
     let target = world.target().await?;
     let redis = world.redis()?;
-    let claim = redis.data.claim().ok_or_else(|| Failure::violated(format!("Redis mounts no claim at {}", redis.data.directory)))?.to_owned();
+    let claim = redis.claim().ok_or_else(|| Failure::violated(format!("Redis mounts no claim at {}", redis.role.data.dir)))?.to_owned();
     let told = Until::within(Duration::from_secs(30))
         .on(target.changes())
         .met::<_, Failure, _>(format!("a pod of {} that is Pending since {claim} is missing", redis.workload), || async {

@@ -3,11 +3,11 @@
 use super::{Failure, Step, World};
 use crate::{
     mutants::Change,
-    runbook::{Block, Runbook, blocks},
+    runbook::{Document, Ended, Runbook},
     target::ContainerRef,
 };
 use cucumber::when;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The longest that one block may take: the time-outs that its own commands name stay below it.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -15,28 +15,35 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[when(expr = "the runbook's {string} is carried out")]
 async fn the_runbook_is_carried_out(world: &mut World, id: String) -> Step {
     let (path, text) = world.tree_file("README.md").await?;
-    let mut block: Block = blocks(&path, &text)
-        .into_iter()
-        .find(|block| block.id.as_deref() == Some(id.as_str()))
-        .ok_or_else(|| Failure::violated(format!("{} has no block `# runbook: {id}`", path.display())))?;
+    let document = Document::parse(&text, &path);
+    let mut block = document.block(&id).map_err(|error| Failure::violated(error.to_string()))?.clone();
     if let Some(mutant) = world.case.mutant
         && let Change::Runbook { block: changed, without } = mutant.change
         && changed == id
-        && block.text.contains(without)
     {
-        block = block.without(without);
+        block = block.skip_line(without, |line| line.contains(without)).map_err(|error| Failure::broken(error.to_string()))?;
         world.mutant_was_at_work();
     }
     let target = world.target().await?;
     let root = runbook_root(world);
     // Files that the runbook makes stay with the evidence of this scenario and out of the user's tree.
-    let backup = world.evidence().folder().join("redis-backup.rdb");
-    let output = Runbook::new(Arc::clone(&target)).environment("BACKUP", backup.as_os_str()).run(&block, &root, LIMIT).await.map_err(|error| Failure::broken(format!("{:#}", anyhow::Error::from(error))))?;
-    world.evidence().file(&format!("runbook-{id}.txt"), output.transcript().as_bytes());
-    if output.success() {
-        return Ok(());
+    let backup = world.evidence().folder().join("redis-backup.rdb").display().to_string();
+    let runbook = Runbook::new(std::env::temp_dir()).map_err(|error| Failure::broken(error.to_string()))?;
+    let environment = BTreeMap::from([("BACKUP".to_owned(), backup)]);
+    let output = runbook.run(&block, target, &root, &environment, LIMIT).await.map_err(|error| Failure::broken(error.to_string()))?;
+    let calls: Vec<String> = output.calls.iter().map(|call| format!("{call:?}")).collect();
+    let transcript = format!("{}\n--- stdout\n{}\n--- stderr\n{}\n--- kubectl\n{}\n", block.text, output.stdout, output.stderr, calls.join("\n"));
+    world.evidence().file(&format!("runbook-{id}.txt"), transcript);
+    if let Some(trouble) = output.trouble() {
+        return Err(Failure::broken(format!("the runbook's {id} could not be tried: {trouble:?}")));
     }
-    Err(Failure::violated(format!("the runbook's {id} at {} fails: {}", block.place, output.last_words())))
+    match output.ended {
+        Ended::Code(0) => Ok(()),
+        ended => {
+            let line = output.failed_line.map_or_else(|| block.place.to_string(), |line| format!("{}:{line}", path.display()));
+            Err(Failure::violated(format!("the runbook's {id} fails at {line} ({ended:?}): {}", output.stderr.trim())))
+        }
+    }
 }
 
 /// Commands run from the repository's root: the tree is `k8s/<system>` below it.

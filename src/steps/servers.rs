@@ -2,8 +2,8 @@
 
 use super::{Failure, Step, World};
 use crate::{
-    manifest::{ManifestSet, Object, Roles},
-    runbook::table,
+    manifest::{ManifestSet, Object, ObjectKey, Roles, Workload},
+    runbook::{Document, Row},
 };
 use cucumber::{gherkin, then, when};
 use serde_json::Value;
@@ -14,17 +14,21 @@ async fn the_table_reads(world: &mut World, step: &gherkin::Step, name: String) 
     let (path, text) = world.tree_file(&name).await?;
     let expected = rows(step)?;
     let header = expected.first().cloned().unwrap_or_default();
-    let Some(table) = table(&text, &header.iter().map(String::as_str).collect::<Vec<_>>()) else {
+    let markdown = Document::parse(&text, &path);
+    let columns: Vec<&str> = header.iter().map(String::as_str).collect();
+    let Some(table) = markdown.table(&columns) else {
         return Err(Failure::violated(format!("{} has no table with the columns {}", path.display(), header.join(", "))));
     };
     for row in &expected[1..] {
-        let Some(found) = table.rows.iter().find(|found| found.cells.first() == row.first()) else {
+        let cell = |found: &Row, column: &str| table.column(column).map(|column| found.cell(column).to_owned()).unwrap_or_default();
+        let Some(found) = table.rows.iter().find(|found| cell(found, columns[0]) == row[0]) else {
             return Err(Failure::violated(format!("{} has no row for {}", path.display(), row[0])));
         };
-        let unlike = row.iter().zip(&found.cells).find(|(expected, found)| expected != found);
-        if let Some((expected, found_cell)) = unlike {
-            let line = found.line;
-            return Err(Failure::violated(format!("{}:{line} says {found_cell} for {} where the document says {expected}", path.display(), row[0])));
+        for (column, expected) in columns.iter().zip(row) {
+            let says = cell(found, column);
+            if says != *expected {
+                return Err(Failure::violated(format!("{} says {says} under {column} for {} where the document says {expected}", found.place, row[0])));
+            }
         }
     }
     Ok(())
@@ -67,18 +71,40 @@ struct Server {
 /// Every workload that is reached through a Service and is not Redis itself, with its database number.
 fn databases(set: &ManifestSet) -> Vec<Server> {
     let roles = Roles::of(set);
-    set.objects
-        .iter()
-        .filter(|object| object.template_pointer().is_some())
-        .filter(|object| roles.redis.iter().all(|redis| redis.workload != object.key()))
-        .map(|workload| {
-            let ports = roles.services_of(set, workload);
-            let environment = set.environment_of(workload);
-            let database = environment.get("REDIS_DB").and_then(|value| value.trim().parse().ok());
-            Server { workload: workload.clone(), ports, database }
-        })
+    set.workloads()
+        .filter(|workload| roles.redis.iter().all(|redis| redis.id.workload != workload.object.key()))
+        .map(|workload| Server { ports: ports(set, &workload), database: database(set, &workload), workload: workload.object.clone() })
         .filter(|server| !server.ports.is_empty())
         .collect()
+}
+
+/// The ports of the Services that select the workload's pods.
+fn ports(set: &ManifestSet, workload: &Workload<'_>) -> Vec<u64> {
+    services(set, workload).flat_map(|service| service.items_at("/spec/ports").filter_map(|(_, port)| port["port"].as_u64())).collect()
+}
+
+/// The first Service that leads to the workload, with its port.
+pub(super) fn ports_of(set: &ManifestSet, workload: &ObjectKey) -> Option<(ObjectKey, u64)> {
+    let workload = set.get(workload).and_then(Workload::of)?;
+    services(set, &workload).next().and_then(|service| Some((service.key(), service.items_at("/spec/ports").next()?.1["port"].as_u64()?)))
+}
+
+/// The Services that select the workload's pods.
+fn services<'set>(set: &'set ManifestSet, workload: &Workload<'set>) -> impl Iterator<Item = &'set Object> {
+    let (labels, namespace) = (workload.labels(), workload.object.namespace().to_owned());
+    set.of_kind("Service").filter(move |service| {
+        let selector = service.at("/spec/selector").and_then(Value::as_object);
+        let selects = |selector: &serde_json::Map<String, Value>| !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value));
+        service.namespace() == namespace && selector.is_some_and(selects)
+    })
+}
+
+/// The database number that the server's environment gives it.
+fn database(set: &ManifestSet, workload: &Workload<'_>) -> Option<u64> {
+    workload.containers().filter(|container| !container.init).find_map(|container| {
+        let variable = set.environment(&container).into_iter().find(|variable| variable.name == "REDIS_DB")?;
+        variable.value?.trim().parse().ok()
+    })
 }
 
 #[then("the servers use these databases")]

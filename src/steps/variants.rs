@@ -1,7 +1,7 @@
 //! Makes a variant that a document names out of a tree that has no such overlay: one typed change of the set.
 
-use super::{Failure, Step};
-use crate::manifest::{ManifestSet, Roles};
+use super::{Failure, Step, workload::Redis};
+use crate::manifest::ManifestSet;
 use serde_json::{Value, json};
 
 /// Names that can be derived, and how.
@@ -25,10 +25,8 @@ pub(super) fn derive(name: &str, set: &ManifestSet) -> Step<ManifestSet> {
 
 /// The pod template of the only Redis.
 fn template(set: &mut ManifestSet) -> Step<&mut Value> {
-    let roles = Roles::of(set);
-    let redis = roles.the_redis().map_err(Failure::violated)?;
-    let key = redis.workload.clone();
-    let pointer = redis.template.clone();
+    let redis = Redis::in_set(set, None)?;
+    let (key, pointer) = (redis.workload, redis.template);
     set.objects
         .iter_mut()
         .find(|object| object.key() == key)
@@ -38,7 +36,7 @@ fn template(set: &mut ManifestSet) -> Step<&mut Value> {
 
 /// What holds a claim holds an emptyDir; a set without a claim is already what it was before.
 fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
-    let key = Roles::of(set).the_redis().map_err(Failure::violated)?.workload.clone();
+    let key = Redis::in_set(set, None)?.workload;
     let template = template(set)?;
     if let Some(claimed) = template["spec"]["volumes"]
         .as_array_mut()
@@ -77,7 +75,7 @@ fn name_class(set: &mut ManifestSet, class: &str) -> Step {
 /// The document's one change, with what it needs to work: a group that may write, and never two Redis on one claim.
 fn persist(set: &mut ManifestSet) -> Step {
     persist_literally(set)?;
-    let key = Roles::of(set).the_redis().map_err(Failure::violated)?.workload.clone();
+    let key = Redis::in_set(set, None)?.workload;
     let template = template(set)?;
     template["spec"]["securityContext"]["fsGroup"] = json!(1000);
     if let Some(object) = set.objects.iter_mut().find(|object| object.key() == key)
@@ -90,16 +88,18 @@ fn persist(set: &mut ManifestSet) -> Step {
 
 /// The document's one change and nothing else: `--appendonly yes` and a claim.
 pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
-    let redis = Roles::of(set).the_redis().map_err(Failure::violated)?.clone();
+    let redis = Redis::in_set(set, None)?;
     let template = template(set)?;
-    let container = redis.container_index;
     let volumes = &mut template["spec"]["volumes"];
     let claim = json!({ "name": "redis-data", "persistentVolumeClaim": { "claimName": "redis-data" } });
     match volumes.as_array_mut() {
         Some(volumes) => volumes.push(claim),
         None => *volumes = json!([claim]),
     }
-    let container = &mut template["spec"]["containers"][container];
+    let container = template["spec"]["containers"]
+        .as_array_mut()
+        .and_then(|containers| containers.iter_mut().find(|container| container["name"] == redis.container.as_str()))
+        .ok_or_else(|| Failure::broken("the container of Redis is not in its template"))?;
     match container["args"].as_array_mut() {
         Some(arguments) => arguments.extend([json!("--appendonly"), json!("yes")]),
         None if container.get("command").is_none() => container["args"] = json!(["--appendonly", "yes"]),

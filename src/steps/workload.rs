@@ -3,24 +3,88 @@
 use super::{Failure, Step, World, claims::last_event};
 use crate::{
     fault::{condition, key_of},
-    manifest::{Object, Redis},
+    manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Volume, Workload},
     target::{Capability, ContainerRef},
     wait::{Look, Until},
 };
 use serde_json::Value;
 use std::time::Duration;
 
+/// Redis as its manifests have it.
+#[derive(Clone, Debug)]
+pub(super) struct Redis {
+    /// Its role, as it was found.
+    pub(super) role: crate::manifest::Redis,
+    /// The Deployment, StatefulSet or Pod.
+    pub(super) workload: ObjectKey,
+    /// The container's name.
+    pub(super) container: String,
+    /// The pointer to the pod template; empty for a Pod.
+    pub(super) template: String,
+    /// The pod template's labels.
+    labels: Vec<(String, String)>,
+}
+
+impl Redis {
+    /// The only one, or the one of that number.
+    ///
+    /// # Errors
+    /// A violated promise where there is none, or several.
+    pub(super) fn in_set(set: &ManifestSet, index: Option<usize>) -> Step<Self> {
+        let roles = Roles::of(set);
+        let role = match (index, &roles.redis[..]) {
+            (Some(index), all) => all.get(index).ok_or_else(|| Failure::broken("the set has fewer Redis than when it was read"))?,
+            (None, [only]) => only,
+            (None, []) => return Err(Failure::violated("no container of the manifests runs Redis")),
+            (None, several) => {
+                let names: Vec<String> = several.iter().map(|redis| format!("{} at {}", redis.id.workload, redis.id.place)).collect();
+                return Err(Failure::violated(format!("{} containers run Redis, and the document knows one: {}", several.len(), names.join(", "))));
+            }
+        };
+        let object = set.get(&role.id.workload).ok_or_else(|| Failure::broken(format!("{} is not in its set", role.id.workload)))?;
+        let workload = Workload::of(object).ok_or_else(|| Failure::broken(format!("{} has no pod template", role.id.workload)))?;
+        Ok(Self {
+            role: role.clone(),
+            workload: role.id.workload.clone(),
+            container: role.id.name.clone(),
+            template: workload.template.to_owned(),
+            labels: workload.labels().iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        })
+    }
+
+    /// The pointer to its container in the workload.
+    pub(super) fn container_pointer(&self) -> &str {
+        &self.role.id.pointer
+    }
+
+    /// The claim under its data directory.
+    pub(super) fn claim(&self) -> Option<&str> {
+        match &self.role.data.volume {
+            Volume::Claim { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The Services that lead to it.
+    pub(super) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.role.services.iter().map(|service| &service.key)
+    }
+
+    /// Host and port of the Service by which clients of its own namespace reach it.
+    pub(super) fn service_address(&self) -> Option<(String, u16)> {
+        let services = &self.role.services;
+        let service = services.iter().find(|service| !service.headless).or_else(|| services.first())?;
+        Some((service.key.name.clone(), service.port))
+    }
+}
+
 /// What a start may take beyond the manifests' own fields: image at hand, an empty or small data set, two busy cores.
 const START: Duration = Duration::from_secs(60);
 
 impl World {
-    /// The only Redis of the set.
+    /// The only Redis of the set, or the one of several that a generic case speaks of.
     pub(super) fn redis(&self) -> Step<Redis> {
-        let roles = self.roles()?;
-        match self.case.redis {
-            Some(index) => roles.redis.get(index).cloned().ok_or_else(|| Failure::broken("the set has fewer Redis than when it was read")),
-            None => roles.the_redis().cloned().map_err(Failure::violated),
-        }
+        Redis::in_set(self.set()?.as_ref(), self.case.redis)
     }
 
     /// The object that Redis runs from.
@@ -153,12 +217,17 @@ fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
 
 /// The failure for an obstacle: a promise broken, or for any set at hand something that its files do not hold.
 fn self_inflicted(obstacle: &Obstacle, seen: &str, object: &Object, generic: bool) -> Failure {
-    let place = quoted(&obstacle.words).and_then(|name| object.place_of_text(name)).unwrap_or_else(|| object.place.clone());
+    let place = quoted(&obstacle.words).and_then(|name| place_of_text(object, name)).unwrap_or_else(|| object.place.clone());
     let text = format!("Redis does not start: {}, at {place} ({seen})", obstacle.words);
     if generic && obstacle.missing {
         return Failure::skipped(format!("{text}; add what is missing to the manifests"));
     }
     Failure::violated(text)
+}
+
+/// Where the manifests name it.
+fn place_of_text(object: &Object, text: &str) -> Option<Place> {
+    object.places.keys().find(|pointer| object.str_at(pointer) == Some(text)).map(|pointer| object.place_of(pointer))
 }
 
 /// The first text in double quotes.
