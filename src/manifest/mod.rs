@@ -13,6 +13,7 @@ mod origin;
 pub mod pointer;
 pub mod quantity;
 mod refusal;
+pub mod roles;
 mod scalar;
 pub mod selector;
 mod set;
@@ -25,6 +26,7 @@ pub use image::{ImageRef, Version};
 pub use kustomize::renderer;
 pub use quantity::Quantity;
 pub use refusal::Refusal;
+pub use roles::Roles;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{

@@ -67,7 +67,7 @@ fn environment(report: &mut Report<'_>, container: &Container<'_>) {
         let name = format!("{here}/name");
         match report.text(&name) {
             None | Some("") => report.required(&name, ""),
-            Some(text) if text.contains('=') || text.chars().any(|c| c.is_control()) => {
+            Some(text) if text.contains('=') || text.chars().any(char::is_control) => {
                 report.invalid(&name, "a valid environment variable name must consist only of printable ASCII characters other than '='");
             }
             Some(_) => {}

@@ -114,7 +114,7 @@ spec:
         let set = ManifestSet::parse(text, "a.yaml").unwrap();
         set.objects
             .iter()
-            .flat_map(|object| object.refusals())
+            .flat_map(super::super::Object::refusals)
             .map(|refusal| format!("{} {}", refusal.place.line, refusal.reason))
             .collect()
     }
