@@ -1,5 +1,6 @@
 //! Reads manifest sets: objects as `kubectl apply` would send them, each field with its file, line and column.
 
+mod difference;
 mod error;
 mod files;
 mod image;
@@ -21,6 +22,7 @@ mod strict;
 mod workload;
 mod yaml;
 
+pub use difference::Difference;
 pub use error::ManifestError;
 pub use image::{ImageRef, Version};
 pub use kustomize::renderer;

@@ -1,7 +1,7 @@
 //! Phrases about data: what clients write, and what is still there.
 
 use super::{Failure, Step, World};
-use crate::traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Outage, Place, Secret, Workload, Writing};
+use crate::traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing};
 use cucumber::{given, then, when};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -73,7 +73,7 @@ impl World {
     /// One command to Redis, which must answer; errors of Redis itself come back as an object with `error`.
     pub(super) async fn command(&mut self, endpoint: &Endpoint, words: &[&str]) -> Step<Value> {
         let client = self.client().await?;
-        match client.command(endpoint, words).await?.answer {
+        match client.command(endpoint, words).await? {
             Answer::Value(value) => Ok(value.to_json()),
             Answer::Refused(reason) => Err(Failure::violated(format!("{} is refused: {reason}", words.join(" ")))),
             Answer::Unknown(reason) => Err(Failure::violated(format!("{} gets no answer: {reason}", words.join(" ")))),
@@ -209,7 +209,7 @@ async fn kept_as_far_as_promised(world: &mut World) -> Step {
 async fn clients_were_without_redis(world: &mut World) -> Step {
     let ledger = world.ledger().await?;
     match ledger.outage() {
-        Some(Outage { recovered: true, .. }) => Ok(()),
+        Some(outage) if outage.recovered => Ok(()),
         Some(outage) => Err(Failure::violated(format!("writes never came through again: {outage}"))),
         None => Err(Failure::violated("no client missed Redis at all while its pod was away")),
     }

@@ -236,6 +236,12 @@ fn exporter_port(container: &Container<'_>) -> Option<u16> {
 }
 
 impl ManifestSet {
+    /// The environment that the set gives a container.
+    #[must_use]
+    pub fn environment(&self, container: &Container<'_>) -> Vec<Variable> {
+        environment::variables(self, container)
+    }
+
     /// Every value that Secrets of the set hold, longest first: what must not be shown.
     #[must_use]
     pub fn secret_values(&self) -> Vec<String> {
