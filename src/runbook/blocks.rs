@@ -42,7 +42,7 @@ pub enum MarkdownError {
         second: Place,
     },
     /// An edit of a block changes nothing: the mutant would prove nothing.
-    #[error("no line of the block at {block} {wanted}")]
+    #[error("no command of the block at {block} is the one to change: {wanted}")]
     NothingToEdit {
         /// Which block.
         block: Place,
@@ -164,7 +164,7 @@ impl Block {
     /// [`MarkdownError::NothingToEdit`] where it stands nowhere.
     pub fn replace(&self, from: &str, to: &str) -> Result<Self, MarkdownError> {
         let how = format!("`{from}` made `{to}` in");
-        self.edit(&format!("has `{from}`"), &how, |command| command.contains(from).then(|| command.replace(from, to)))
+        self.edit(from, &how, |command| command.contains(from).then(|| command.replace(from, to)))
     }
 
     fn edit(&self, wanted: &str, how: &str, edit: impl Fn(&str) -> Option<String>) -> Result<Self, MarkdownError> {
@@ -344,11 +344,11 @@ mod tests {
     #[test]
     fn a_command_left_out_is_said_and_moves_no_line() {
         let backup = document().block("backup").expect("it is there").clone();
-        let mutant = backup.skip_line("calls redis-cli", |line| line.contains("redis-cli")).expect("one does");
+        let mutant = backup.skip_line("redis-cli", |line| line.contains("redis-cli")).expect("one does");
         assert_eq!(mutant.text, "# runbook: backup\n\n\nkubectl cp a b\n");
         assert_eq!(mutant.edits, ["README.md:13: left out: kubectl exec x -- \\\n  redis-cli --rdb /tmp/a"]);
-        let error = backup.skip_line("calls sleep", |line| line.contains("sleep")).expect_err("none does");
-        assert_eq!(error.to_string(), "no line of the block at README.md:12 calls sleep");
+        let error = backup.skip_line("sleep", |line| line.contains("sleep")).expect_err("none does");
+        assert_eq!(error.to_string(), "no command of the block at README.md:12 is the one to change: sleep");
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Whole blocks: how they end, and that nothing of them stays.
 
-use super::Lab;
-use redis_conformance::runbook::{Document, Ended};
-use std::{fs, path::Path, time::Duration};
+use super::{Lab, fake::Fake};
+use redis_conformance::{
+    runbook::{Document, Ended, Trouble},
+    wait::{Look, TimedOut, Until},
+};
+use std::{fs, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 const SECONDS: Duration = Duration::from_secs(20);
 
@@ -24,6 +27,11 @@ async fn calls_of_kubectl_are_kept_with_their_ends() {
     assert!(output.succeeded());
     let calls: Vec<_> = output.calls.iter().map(|call| (call.argv.join(" "), call.code, call.stderr.as_str())).collect();
     let words = "Error from server (NotFound): pods \"none\" not found\n";
+    let transcript = output.transcript();
+    assert!(
+        transcript.starts_with("ended with exit code 0 after ") && transcript.contains("--- kubectl\nkubectl get pods -n mcp → 0 after "),
+        "{transcript}"
+    );
     assert_eq!(calls, [(String::from("get pods -n mcp"), Some(0), ""), (String::from("get pod none -n mcp"), Some(1), words)]);
 }
 
@@ -34,7 +42,7 @@ async fn a_block_out_of_time_is_ended_with_all_its_processes() {
     let output = lab.within(Duration::from_millis(700), script).await;
     assert_eq!(output.ended, Ended::OutOfTime(Duration::from_millis(700)));
     assert!(output.took < Duration::from_secs(10));
-    assert!(is_gone(&lab.path().join("child")));
+    is_gone(&lab.path().join("child")).await;
 }
 
 #[tokio::test]
@@ -42,7 +50,7 @@ async fn what_a_block_leaves_running_in_the_background_is_ended() {
     let lab = Lab::new();
     let output = lab.within(SECONDS, "sleep 300 &\necho $! > child").await;
     assert!(output.succeeded() && output.took < Duration::from_secs(5), "{output:?}");
-    assert!(is_gone(&lab.path().join("child")));
+    is_gone(&lab.path().join("child")).await;
 }
 
 #[tokio::test]
@@ -50,15 +58,18 @@ async fn a_dropped_run_leaves_no_process_and_no_directory() {
     let lab = Lab::new();
     let run = tokio::time::timeout(Duration::from_millis(500), lab.within(SECONDS, "echo $$ > child\nsleep 300"));
     assert!(run.await.is_err());
-    assert!(is_gone(&lab.path().join("child")));
+    is_gone(&lab.path().join("child")).await;
     assert_eq!(fs::read_dir(lab.path().join("room")).expect("the room").count(), 0);
 }
 
-/// Whether the process that a file names has ended; a zombie has.
-fn is_gone(file: &Path) -> bool {
+/// Waits until the process that a file names has ended; a zombie has.
+async fn is_gone(file: &Path) {
     let pid = fs::read_to_string(file).expect("it was begun");
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    stat.is_empty() || stat.contains(") Z ")
+    let look = || async {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        Ok::<_, TimedOut>(if stat.is_empty() || stat.contains(") Z ") { Look::Ready(()) } else { Look::NotYet(stat) })
+    };
+    Until::within(Duration::from_secs(5)).met("the process to be gone", look).await.expect("it is ended");
 }
 
 #[tokio::test]
@@ -93,4 +104,32 @@ async fn outside_a_runbook_our_kubectl_says_what_it_is() {
     let output = lab.within(SECONDS, "env -u REDIS_CONFORMANCE_KUBECTL kubectl get pods").await;
     assert_eq!(output.ended, Ended::Code(1));
     assert!(output.stderr.contains("this kubectl is redis-conformance"), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn every_command_of_our_own_runbooks_is_mapped() {
+    let systems = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s");
+    let mut tried = 0;
+    for system in fs::read_dir(&systems).expect("k8s").map(|entry| entry.expect("a system").path()) {
+        let Ok(document) = Document::read(&system.join("README.md")) else { continue };
+        for block in document.blocks.iter().filter(|block| block.id.is_some()) {
+            let mut lab = Lab::new();
+            lab.fake = Arc::new(Fake::without_commands());
+            copy(&systems, lab.path()).await;
+            // What a fake cannot say may end a block early; here each of its commands is to be tried.
+            let mut all = block.clone();
+            all.text.insert_str(0, "set +e; ");
+            let output = lab.block(&all, SECONDS).await;
+            let refused: Vec<_> = output.calls.iter().filter(|call| matches!(call.trouble, Some(Trouble::NotCarriedOut(_)))).collect();
+            assert!(refused.is_empty(), "{}: {refused:?}", block.place);
+            assert!(!output.calls.is_empty() && !matches!(output.ended, Ended::OutOfTime(_)), "{}: {output:?}", block.place);
+            tried += output.calls.len();
+        }
+    }
+    assert!(tried > 50, "only {tried} calls were tried");
+}
+
+async fn copy(folder: &Path, into: &Path) {
+    let copied = tokio::process::Command::new("cp").arg("-r").arg(folder).arg(into).stdin(Stdio::null()).status().await;
+    assert!(copied.expect("cp").success());
 }

@@ -19,16 +19,18 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::watch};
 const DYING: Duration = Duration::from_millis(60);
 
 #[derive(Clone)]
-pub struct Fake {
+pub(super) struct Fake {
     objects: Arc<Mutex<BTreeMap<ObjectKey, Value>>>,
     changes: watch::Sender<u64>,
-    pub logs: Arc<Mutex<BTreeMap<(String, bool), String>>>,
+    logs: Arc<Mutex<BTreeMap<(String, bool), String>>>,
+    /// Commands in containers are not run; they succeed with no output.
+    dry: bool,
 }
 
 impl Fake {
     /// One Deployment `redis` in `mcp` with its pod, claim and Service, and a StatefulSet's pod with two containers.
-    pub fn new() -> Arc<Self> {
-        let fake = Self { objects: Arc::default(), changes: watch::Sender::new(0), logs: Arc::default() };
+    pub(super) fn new() -> Self {
+        let fake = Self { objects: Arc::default(), changes: watch::Sender::new(0), logs: Arc::default(), dry: false };
         let labels = json!({ "app": "redis" });
         fake.put(json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "redis", "namespace": "mcp" },
@@ -54,11 +56,21 @@ impl Fake {
             "apiVersion": "v1", "kind": "Event", "metadata": { "name": "e1", "namespace": "mcp" }, "type": "Normal", "reason": "Bound", "message": "all is well",
             "involvedObject": { "kind": "PersistentVolumeClaim", "name": "redis-data-pvc" }, "lastTimestamp": "2026-01-01T00:00:00Z",
         }));
-        Arc::new(fake)
+        fake
+    }
+
+    /// One that runs no commands.
+    pub(super) fn without_commands() -> Self {
+        Self { dry: true, ..Self::new() }
+    }
+
+    /// Lets a container, `pod/container`, have written something.
+    pub(super) fn writes(&self, container: &str, previous: bool, text: &str) {
+        self.logs.lock().expect("no panic").insert((container.to_owned(), previous), text.to_owned());
     }
 
     /// Puts an object in, with the server's own fields, and lets controllers act.
-    pub fn put(&self, mut object: Value) {
+    pub(super) fn put(&self, mut object: Value) {
         let version = *self.changes.borrow() + 1;
         let metadata = &mut object["metadata"];
         if metadata.get("uid").is_none() {
@@ -85,7 +97,7 @@ impl Fake {
                 deployment["status"] = status;
                 return self.put(deployment);
             }
-            for pod in living.iter().skip(wanted) {
+            if let Some(pod) = living.get(wanted) {
                 return self.kill(&key(pod));
             }
             if living.len() < wanted {
@@ -109,7 +121,7 @@ impl Fake {
         self.objects.lock().expect("no panic").values().filter(|object| object["kind"] == kind).cloned().collect()
     }
 
-    pub fn object(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub(super) fn object(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let key = ObjectKey { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() };
         self.objects.lock().expect("no panic").get(&key).cloned()
     }
@@ -219,6 +231,9 @@ impl Target for Fake {
 
     /// Runs the command on this machine: paths "in the container" are a test's own directory.
     async fn exec(&self, container: &ContainerRef, command: &[&str], stdin: &[u8]) -> Result<ExecOutput, TargetError> {
+        if self.dry {
+            return Ok(ExecOutput { code: 0, stdout: Vec::new(), stderr: Vec::new() });
+        }
         let mut program = Command::new(command[0]);
         program.args(&command[1..]).env("CONTAINER", &container.container).env("POD", &container.pod).kill_on_drop(true);
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -17,7 +17,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        Self { fake: Fake::new(), directory: TempDir::new().expect("a directory") }
+        Self { fake: Arc::new(Fake::new()), directory: TempDir::new().expect("a directory") }
     }
 
     fn path(&self) -> &Path {

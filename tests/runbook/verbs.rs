@@ -126,10 +126,8 @@ async fn cp_copies_files_and_folders_both_ways() {
 #[tokio::test]
 async fn logs_are_shown_whole_by_their_end_and_of_before() {
     let lab = Lab::new();
-    let mut logs = lab.fake.logs.lock().expect("no panic");
-    logs.insert((String::from("redis-0/redis"), false), String::from("one\ntwo\nthree\n"));
-    logs.insert((String::from("redis-0/redis"), true), String::from("before\n"));
-    drop(logs);
+    lab.fake.writes("redis-0/redis", false, "one\ntwo\nthree\n");
+    lab.fake.writes("redis-0/redis", true, "before\n");
     assert_eq!(lab.out("kubectl logs -n aikernel redis-0 -c redis").await, "one\ntwo\nthree\n");
     assert_eq!(lab.out("kubectl logs -n aikernel redis-0 -c redis --tail=2").await, "two\nthree\n");
     assert_eq!(lab.out("kubectl logs -n aikernel redis-0 redis --previous").await, "before\n");
@@ -231,7 +229,7 @@ async fn apply_renders_kustomizations_and_reads_files_and_input() {
 #[tokio::test]
 async fn run_shows_a_pods_output_and_takes_it_away() {
     let lab = Lab::new();
-    lab.fake.logs.lock().expect("no panic").insert((String::from("redis-test/redis-test"), false), String::from("PONG\n"));
+    lab.fake.writes("redis-test/redis-test", false, "PONG\n");
     let script = "kubectl run redis-test --rm -it --image=redis:7-alpine -n agentsmith -- \\\n  redis-cli -h redis ping";
     assert_eq!(lab.out(script).await, "PONG\npod \"redis-test\" deleted\n");
     assert!(lab.fake.object("Pod", "agentsmith", "redis-test").is_none());
