@@ -18,6 +18,7 @@ mod scalar;
 pub mod selector;
 mod set;
 mod strict;
+mod tree;
 mod workload;
 mod yaml;
 
