@@ -19,6 +19,7 @@ mod scalar;
 pub mod selector;
 mod set;
 mod strict;
+mod tree;
 mod workload;
 mod yaml;
 
