@@ -55,6 +55,12 @@ tests![
     an_unplugged_pod_is_silent,
     twenty_pods_start_at_once,
     nothing_is_left_in_the_run_directory,
+    the_exit_code_and_arguments_come_through,
+    an_interrupted_run_ends_in_order,
+    a_second_interrupt_kills,
+    a_killed_run_leaves_nothing,
+    a_run_whose_keeper_is_killed_leaves_nothing,
+    what_a_killed_keeper_left_is_swept_later,
 ];
 
 fn main() -> ExitCode {
@@ -76,6 +82,12 @@ const MEASURES: &[Test] = &[("how_long_a_pod_takes", || Box::pin(how_long_a_pod_
 /// As libtest: words are parts of names, `--list` lists, `--ignored` measures, other options are taken and change nothing.
 fn run(arguments: Vec<OsString>) -> ExitCode {
     let words: Vec<String> = arguments.into_iter().filter_map(|argument| argument.into_string().ok()).collect();
+    match words.first().map(String::as_str) {
+        Some("--exit") => return ExitCode::from(words[1].parse::<u8>().unwrap_or(1)),
+        Some("--wait") => return wait_for_a_signal(false),
+        Some("--stubborn") => return wait_for_a_signal(true),
+        _ => {}
+    }
     let exact = words.iter().any(|word| word == "--exact");
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     let all = if words.iter().any(|word| word == "--ignored") { MEASURES } else { TESTS };
@@ -118,6 +130,22 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
         begun.elapsed().as_secs_f64()
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}
+
+/// What a harness does that is interrupted: it ends in order, or does not.
+fn wait_for_a_signal(stubborn: bool) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    runtime.block_on(async {
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).expect("signals can be had");
+        println!("waiting in {}", node::run_directory().display());
+        loop {
+            interrupt.recv().await;
+            println!("interrupted");
+            if !stubborn {
+                return ExitCode::from(130);
+            }
+        }
+    })
 }
 
 /// A container of this command as root in an image with `/data`.
@@ -714,6 +742,16 @@ async fn how_long_a_pod_takes() -> Result<()> {
         Ok(took)
     })
     .await?;
+    measure("container killed and waited for", async |_| {
+        let running = pod.start(container("short", &["sleep", "60"])).await?;
+        let begun = Instant::now();
+        running.signal(Signal::SIGKILL)?;
+        running.wait().await;
+        let took = begun.elapsed();
+        running.remove().await?;
+        Ok(took)
+    })
+    .await?;
     measure("container killed and removed", async |_| {
         let running = pod.start(container("short", &["sleep", "60"])).await?;
         let begun = Instant::now();
@@ -799,5 +837,114 @@ async fn bare_pong(to: SocketAddr) -> Result<()> {
             })
         })
         .await?;
+    Ok(())
+}
+
+/// This program as a run of its own, within this node.
+struct Nested {
+    child: tokio::process::Child,
+    lines: tokio::io::Lines<tokio::io::BufReader<tokio::process::ChildStdout>>,
+    directory: PathBuf,
+}
+
+impl Nested {
+    async fn start(word: &str) -> Result<Self> {
+        use tokio::io::AsyncBufReadExt;
+        let mut child = tokio::process::Command::new("/proc/self/exe")
+            .arg(word)
+            .env("XDG_STATE_HOME", storage::directory("nested", 0o755)?)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        let mut lines = tokio::io::BufReader::new(child.stdout.take().context("it has an output")?).lines();
+        let first = lines.next_line().await?.context("it says where it is")?;
+        let directory = first.strip_prefix("waiting in ").context("it says where it is")?.into();
+        Ok(Self { child, lines, directory })
+    }
+
+    fn pid(&self) -> Result<i32> {
+        Ok(i32::try_from(self.child.id().context("it runs")?)?)
+    }
+
+    /// The keeper: the child of the outer process.
+    fn keeper(&self) -> Result<i32> {
+        let pid = self.pid()?;
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        children.split_whitespace().next().context("there is a keeper")?.parse().context("a PID")
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()?), signal)?)
+    }
+
+    async fn is_gone(&self) -> Result<()> {
+        Until::within(Duration::from_secs(10))
+            .met("the run directory to be removed", || async {
+                Ok::<_, TimedOut>(if self.directory.exists() { Look::NotYet("it is there".into()) } else { Look::Ready(()) })
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+async fn the_exit_code_and_arguments_come_through() -> Result<()> {
+    for code in ["0", "7"] {
+        let status = tokio::process::Command::new("/proc/self/exe").args(["--exit", code]).status().await?;
+        ensure!(status.code() == code.parse().ok(), "{status}");
+    }
+    Ok(())
+}
+
+async fn an_interrupted_run_ends_in_order() -> Result<()> {
+    let mut nested = Nested::start("--wait").await?;
+    nested.signal(Signal::SIGINT)?;
+    ensure!(nested.lines.next_line().await?.as_deref() == Some("interrupted"));
+    ensure!(nested.child.wait().await?.code() == Some(130));
+    ensure!(!nested.directory.exists(), "the run directory is gone when the run has ended");
+    Ok(())
+}
+
+async fn a_second_interrupt_kills() -> Result<()> {
+    let mut nested = Nested::start("--stubborn").await?;
+    nested.signal(Signal::SIGINT)?;
+    ensure!(nested.lines.next_line().await?.as_deref() == Some("interrupted"));
+    nested.signal(Signal::SIGINT)?;
+    ensure!(nested.child.wait().await?.code() == Some(130));
+    ensure!(!nested.directory.exists());
+    Ok(())
+}
+
+async fn a_killed_run_leaves_nothing() -> Result<()> {
+    let mut nested = Nested::start("--wait").await?;
+    nested.signal(Signal::SIGKILL)?;
+    nested.child.wait().await?;
+    nested.is_gone().await
+}
+
+async fn a_run_whose_keeper_is_killed_leaves_nothing() -> Result<()> {
+    use tokio::io::AsyncReadExt;
+    let mut nested = Nested::start("--wait").await?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(nested.keeper()?), Signal::SIGKILL)?;
+    ensure!(nested.child.wait().await?.code() == Some(3));
+    let mut said = String::new();
+    nested.child.stderr.take().context("it has errors")?.read_to_string(&mut said).await?;
+    ensure!(said.contains("was ended by signal 9"), "{said}");
+    ensure!(!nested.directory.exists());
+    Ok(())
+}
+
+async fn what_a_killed_keeper_left_is_swept_later() -> Result<()> {
+    let mut nested = Nested::start("--wait").await?;
+    let keeper = nested.keeper()?;
+    nested.signal(Signal::SIGSTOP)?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(keeper), Signal::SIGKILL)?;
+    nested.signal(Signal::SIGKILL)?;
+    nested.child.wait().await?;
+    ensure!(nested.directory.exists(), "nobody was there to remove it");
+    let mut next = Nested::start("--wait").await?;
+    ensure!(!nested.directory.exists(), "the next run sweeps");
+    next.signal(Signal::SIGINT)?;
+    next.child.wait().await?;
     Ok(())
 }
