@@ -4,7 +4,7 @@ mod phrase;
 mod system;
 
 pub use phrase::{Phrase, phrases};
-pub use system::{System, SystemError};
+pub use system::{BUILT_IN, System, SystemError};
 
 use crate::manifest::Place;
 use cucumber::{

@@ -73,7 +73,7 @@ impl World {
     /// One command to Redis, which must answer; errors of Redis itself come back as an object with `error`.
     pub(super) async fn command(&mut self, endpoint: &Endpoint, words: &[&str]) -> Step<Value> {
         let client = self.client().await?;
-        match client.command(endpoint, words).await? {
+        match client.command(endpoint, words).await?.answer {
             Answer::Value(value) => Ok(value.to_json()),
             Answer::Refused(reason) => Err(Failure::violated(format!("{} is refused: {reason}", words.join(" ")))),
             Answer::Unknown(reason) => Err(Failure::violated(format!("{} gets no answer: {reason}", words.join(" ")))),

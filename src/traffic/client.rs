@@ -1,337 +1,300 @@
-//! Drives the agent in a client pod: requests go in, records come out, each under its request's id.
+//! The driver of one agent in a client pod: commands, loads, workloads, comparisons and HTTP, all through the pod's own network.
 
 use super::{
-    Answer, Comparison, Endpoint, Ledger, Limits, Load, Tally, Workload, Writing,
-    agent::wire::{Bytes, Found, HttpCall, Op, PROTOCOL, Record, Request, Wanted, What},
+    Comparison, Endpoint, Ledger, Load, TrafficError, Workload, Writing,
+    agent::wire::{Answer, Bytes, HttpCall, Limits, Op, Tally, Value, Wanted, What},
+    link::{Link, Records},
 };
-use crate::target::{Attached, ContainerRef, Target, TargetError};
-use serde::Serialize;
+use crate::target::{Attached, Target};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::{Mutex as AsyncMutex, mpsc},
-    task::JoinHandle,
-    time::timeout,
-};
 
-/// Where this program lies in a client pod.
-const PROGRAM: &str = "/usr/local/bin/redis-conformance";
-/// The agent greets as soon as it runs.
-const GREETING: Duration = Duration::from_secs(20);
-/// The longest single request: a bulk load of hundreds of megabytes on two busy cores.
-const LONGEST: Duration = Duration::from_secs(180);
+/// What a busy machine and a slow stream may add to any limit of the agent's own.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// The traffic itself did not work, so that nothing can be said of Redis.
-#[derive(Debug, thiserror::Error)]
-pub enum TrafficError {
-    /// The target gave no client pod.
-    #[error("no client pod is to be had")]
-    Target(#[from] TargetError),
-    /// The agent ended or was cut off.
-    #[error("the client pod's agent ended in the middle of {0}")]
-    Cut(String),
-    /// It did not answer in time.
-    #[error("the client pod's agent did not answer {what} within {limit:?}")]
-    Silent {
-        /// The request.
-        what: String,
-        /// The limit.
-        limit: Duration,
-    },
-    /// It could not do what it was asked.
-    #[error("the client pod's agent could not {what}: {reason}")]
-    Failed {
-        /// The request.
-        what: String,
-        /// Its words.
-        reason: String,
-    },
-    /// It is another version of this program.
-    #[error("the client pod's agent speaks version {0} of the protocol")]
-    Protocol(u32),
-    /// What it said is not a record.
-    #[error("the client pod's agent said {line:?}")]
-    Garbled {
-        /// The line.
-        line: String,
-        /// Why it is none.
-        #[source]
-        cause: serde_json::Error,
-    },
-    /// Writes are held against Redis, and there is none of them.
-    #[error("no write was acknowledged: an empty ledger proves nothing")]
-    NothingAcknowledged,
-}
-
-/// An HTTP request to a server in the cluster.
-#[derive(Clone, Debug, Default)]
-pub struct HttpRequest {
-    /// `GET`, `POST` …
-    pub method: String,
-    /// `http://host:port/path`.
-    pub url: String,
-    /// Sent as JSON where there is any.
-    pub body: Vec<u8>,
-}
-
-/// What came back.
-#[derive(Clone, Debug)]
-pub struct HttpAnswer {
-    /// The status code.
-    pub status: u16,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<What>>>>;
-
-/// A client pod with its agent.
+/// An agent in a client pod.
+#[derive(Clone)]
 pub struct Client {
-    stdin: AsyncMutex<Pin<Box<dyn AsyncWrite + Send>>>,
-    next: AtomicU64,
-    waiting: Waiting,
-    reader: JoinHandle<()>,
-    limits: Limits,
+    pub(super) link: Arc<Link>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("next", &self.next).finish_non_exhaustive()
+        f.write_str("Client")
     }
 }
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.reader.abort();
+/// What a server said to one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What became of the command.
+    pub answer: Answer,
+    /// The server's own id, new with each start; `None` without a connection.
+    pub run_id: Option<String>,
+}
+
+impl Reply {
+    /// It is PONG.
+    #[must_use]
+    pub fn is_pong(&self) -> bool {
+        self.text().as_deref() == Some("PONG")
     }
+
+    /// The text of a status or a string.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match &self.answer {
+            Answer::Value(value) => value.text(),
+            Answer::Refused(_) | Answer::Unknown(_) => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(&self) -> Option<i64> {
+        match &self.answer {
+            Answer::Value(value) => value.int(),
+            Answer::Refused(_) | Answer::Unknown(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.answer {
+            Answer::Value(value) => write!(f, "{}", value.to_json()),
+            Answer::Refused(reason) => write!(f, "refused: {reason}"),
+            Answer::Unknown(reason) => write!(f, "no answer: {reason}"),
+        }
+    }
+}
+
+/// One HTTP/1.1 request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// `GET`.
+    pub method: String,
+    /// `http://name:port/path`; nothing but `http` is spoken.
+    pub url: String,
+    /// Beside Host, Content-Length and Connection, and `Content-Type: application/json` where there is a body.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// For the connection and for the whole answer.
+    pub limits: Limits,
+}
+
+impl Default for HttpRequest {
+    /// A GET of nothing, with ten seconds for the answer: longer than a server may wait for its Redis.
+    fn default() -> Self {
+        let limits = Limits { connect_ms: 1000, answer_ms: 10_000 };
+        Self { method: "GET".into(), url: String::new(), headers: Vec::new(), body: Vec::new(), limits }
+    }
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// 200.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, whole.
+    pub body: Vec<u8>,
+}
+
+/// A client that has asked for much and reads nothing of it, until it is released.
+#[derive(Debug)]
+pub struct Holding {
+    client: Client,
+    records: Records,
+    /// Bytes of replies that Redis itself keeps for this client, beside what the kernel has taken.
+    pub held: u64,
+    /// Why it is less than was asked for: Redis closed the connection, or died.
+    pub broke: Option<String>,
 }
 
 impl Client {
-    /// Starts the agent in the namespace's client pod.
+    /// Starts an agent in the client pod of a namespace.
     ///
     /// # Errors
-    /// [`TrafficError`] when there is no such pod, or no agent greets.
+    /// The target has no client pod, or the agent does not start.
     pub async fn attach(target: Arc<dyn Target>, namespace: &str) -> Result<Self, TrafficError> {
-        let container: ContainerRef = target.client(namespace).await?;
-        Self::over(target.attach(&container, &[PROGRAM, "__agent"]).await?).await
+        let container = target.client(namespace).await?;
+        let attached = target.attach(&container, &["/usr/local/bin/redis-conformance", "__agent"]).await?;
+        Self::over(attached).await
     }
 
-    /// Drives an agent that is already running.
+    /// Takes an agent that was started already.
     ///
     /// # Errors
-    /// [`TrafficError`] when it does not greet.
+    /// It does not greet, or speaks another version.
     pub async fn over(attached: Attached) -> Result<Self, TrafficError> {
-        let waiting: Waiting = Arc::default();
-        let (sender, mut greeting) = mpsc::unbounded_channel();
-        lock(&waiting).insert(0, sender);
-        let reader = tokio::spawn(read(attached.stdout, Arc::clone(&waiting)));
-        let client = Self { stdin: AsyncMutex::new(attached.stdin), next: AtomicU64::new(1), waiting, reader, limits: Limits::default() };
-        match timeout(GREETING, greeting.recv()).await {
-            Err(_) => Err(TrafficError::Silent { what: "at its start".into(), limit: GREETING }),
-            Ok(Some(What::Hello { protocol, .. })) if protocol == PROTOCOL => Ok(client),
-            Ok(Some(What::Hello { protocol, .. })) => Err(TrafficError::Protocol(protocol)),
-            Ok(_) => Err(TrafficError::Cut("its start".into())),
+        Ok(Self { link: Arc::new(Link::open(attached).await?) })
+    }
+
+    /// One command on a connection of its own, with one second to connect and one to answer.
+    ///
+    /// # Errors
+    /// The agent is gone; what Redis says is never an error here.
+    pub async fn command(&self, endpoint: &Endpoint, args: &[&str]) -> Result<Reply, TrafficError> {
+        self.command_within(endpoint, args, Limits::default()).await
+    }
+
+    /// The same with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub async fn command_within(&self, endpoint: &Endpoint, args: &[&str], limits: Limits) -> Result<Reply, TrafficError> {
+        let doing = format!("{} at {endpoint}", args.first().copied().unwrap_or_default());
+        let op = Op::Command { address: endpoint.address(), args: args.iter().map(|&arg| arg.into()).collect(), limits };
+        let records = self.link.ask(doing, op).await?;
+        match records.only(limits.exchange() + GRACE).await? {
+            What::Reply { answer, run_id } => Ok(Reply { answer, run_id }),
+            other => Err(unexpected("a command", &other)),
         }
     }
 
-    /// One command on a connection of its own.
+    /// The same command over a range of numbers, many at once.
     ///
     /// # Errors
-    /// [`TrafficError`] when the agent is gone; what Redis does is an answer.
-    pub async fn command(&self, endpoint: &Endpoint, words: &[&str]) -> Result<Answer, TrafficError> {
-        let args = words.iter().map(|word| Bytes::from(*word)).collect();
-        let what = words.join(" ");
-        match self.one(&what, Op::Command { address: endpoint.address(), args, limits: self.limits }).await? {
-            What::Reply { answer, .. } => Ok(answer),
-            other => Err(unforeseen(&what, &other)),
-        }
-    }
-
-    /// One command over a range of numbers.
-    ///
-    /// # Errors
-    /// [`TrafficError`] when the agent is gone.
-    #[expect(clippy::needless_pass_by_value, reason = "a load is made for one call")]
+    /// The agent is gone, or the load is not through within its limit.
     pub async fn load(&self, endpoint: &Endpoint, load: Load) -> Result<Tally, TrafficError> {
-        // A batch of many large values takes longer than one answer.
-        let limits = Limits { answer_ms: 20_000, ..self.limits };
-        match self.one("load", Op::Pipeline(load.pipeline(endpoint, limits))).await? {
+        let doing = format!("{} for {:?} at {endpoint}", load.args.first().map_or("", String::as_str), load.numbers);
+        let records = self.link.ask(doing, Op::Pipeline(load.pipeline(endpoint, seed()))).await?;
+        match records.only(load.within).await? {
             What::Tally(tally) => Ok(tally),
-            other => Err(unforeseen("load", &other)),
+            other => Err(unexpected("a load", &other)),
         }
     }
 
-    /// Begins to write.
+    /// Starts a workload, which then goes on in the pod.
     ///
     /// # Errors
-    /// [`TrafficError`] when the agent is gone.
-    #[expect(clippy::needless_pass_by_value, reason = "a workload is made for one call")]
-    pub async fn write(self: &Arc<Self>, endpoint: &Endpoint, workload: Workload) -> Result<Writing, TrafficError> {
-        let (id, records) = self.ask(Op::Write(workload.plan(endpoint, self.limits))).await?;
-        Ok(Writing::new(Arc::clone(self), id, records))
-    }
-
-    /// Holds connections whose replies, so many bytes of them, nobody reads.
-    ///
-    /// # Errors
-    /// [`TrafficError`] when the agent is gone.
-    pub async fn hold(self: &Arc<Self>, endpoint: &Endpoint, bytes: u64) -> Result<Holding, TrafficError> {
-        let (id, mut records) = self.ask(Op::Hold { address: endpoint.address(), bytes, limits: self.limits }).await?;
-        let record = next(&mut records, "hold", LONGEST).await?;
-        match record {
-            What::Holding { .. } => Ok(Holding { client: Arc::clone(self), id, records }),
-            other => Err(unforeseen("hold", &other)),
+    /// The agent is gone, or the workload has no place.
+    pub async fn write(&self, endpoint: &Endpoint, workload: Workload) -> Result<Writing, TrafficError> {
+        if workload.places.is_empty() {
+            return Err(TrafficError::Nowhere);
         }
+        let seed = seed();
+        let records = self.link.ask(format!("writing to {endpoint}"), Op::Write(workload.plan(endpoint, seed))).await?;
+        Ok(Writing::start(self.clone(), records, workload, seed))
     }
 
-    /// What Redis has now, held against the ledger.
+    /// Reads back every key of the ledger and holds it against what was acknowledged. The endpoint's database is not used: the ledger's are.
     ///
     /// # Errors
-    /// [`TrafficError`] when it cannot be read, or the ledger has no acknowledged write.
+    /// Redis cannot be read, or nothing was acknowledged, so that nothing is proved.
     pub async fn compare(&self, ledger: &Ledger, endpoint: &Endpoint) -> Result<Comparison, TrafficError> {
-        if ledger.acknowledged() == 0 {
-            return Err(TrafficError::NothingAcknowledged);
+        ledger.proves_something()?;
+        let mut databases: BTreeMap<u32, (BTreeSet<&str>, BTreeSet<String>)> = BTreeMap::new();
+        for write in &ledger.writes {
+            databases.entry(write.db).or_default().0.insert(&write.key);
         }
-        let databases = ledger
-            .keys()
-            .into_iter()
-            .map(|(db, keys)| Wanted { db, keys: keys.into_iter().collect(), matching: ledger.patterns(db) })
-            .collect();
-        let limits = Limits { answer_ms: 20_000, ..self.limits };
-        let what = "read back";
-        let mut found: Vec<Found> = Vec::new();
-        let (_, mut records) = self.ask(Op::ReadBack { address: endpoint.address(), databases, limits }).await?;
+        for place in ledger.workloads.iter().flat_map(|planned| &planned.workload.places) {
+            databases.entry(place.db).or_default().1.insert(place.glob());
+        }
+        let wanted = databases.into_iter().map(|(db, (keys, globs))| Wanted {
+            db,
+            keys: keys.into_iter().map(ToOwned::to_owned).collect(),
+            matching: globs.into_iter().collect(),
+        });
+        let limits = Limits { connect_ms: 2000, answer_ms: 30_000 };
+        let op = Op::ReadBack { address: endpoint.address(), databases: wanted.collect(), limits };
+        let mut records = self.link.ask(format!("reading back from {endpoint}"), op).await?;
+        let mut found = Vec::new();
         loop {
-            match next(&mut records, what, LONGEST).await? {
-                What::Found(at_key) => found.push(at_key),
-                What::Done => return Ok(Comparison::of(ledger, &found)),
-                other => return Err(unforeseen(what, &other)),
+            match records.within(limits.exchange() + GRACE).await? {
+                What::Found(key) => found.push(key),
+                What::Done => return Comparison::of(ledger, found),
+                other => return Err(records.unexpected(&other)),
             }
         }
     }
 
-    /// One HTTP request; what kept it from being answered comes back in words.
+    /// Asks for so many bytes of replies on one connection and reads none of them; returns when Redis keeps them.
     ///
     /// # Errors
-    /// [`TrafficError`] when the agent is gone.
+    /// The agent is gone, or Redis refuses.
+    pub async fn hold(&self, endpoint: &Endpoint, bytes: u64) -> Result<Holding, TrafficError> {
+        let limits = Limits { connect_ms: 2000, answer_ms: 10_000 };
+        let op = Op::Hold { address: endpoint.address(), bytes, limits };
+        let mut records = self.link.ask(format!("holding {bytes} bytes of replies of {endpoint}"), op).await?;
+        match records.within(limits.exchange() * 10 + GRACE).await? {
+            What::Held { bytes: held, broke } => Ok(Holding { client: self.clone(), records, held, broke }),
+            other => Err(records.unexpected(&other)),
+        }
+    }
+
+    /// One HTTP request; the inner error is why no whole answer came.
+    ///
+    /// # Errors
+    /// The agent is gone.
     pub async fn http(&self, request: &HttpRequest) -> Result<Result<HttpAnswer, String>, TrafficError> {
-        let headers = if request.body.is_empty() { Vec::new() } else { vec![("Content-Type".into(), "application/json".into())] };
-        let limits = Limits { answer_ms: 10_000, ..self.limits };
-        let call = HttpCall { method: request.method.clone(), url: request.url.clone(), headers, body: Bytes(request.body.clone()), limits };
-        match self.one("an HTTP request", Op::Http(call)).await {
-            Ok(What::Http { status, body, .. }) => Ok(Ok(HttpAnswer { status, body: body.0 })),
-            Ok(other) => Err(unforeseen("an HTTP request", &other)),
-            Err(TrafficError::Failed { reason, .. }) => Ok(Err(reason)),
+        let mut headers = request.headers.clone();
+        if !request.body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("Content-Type".into(), "application/json".into()));
+        }
+        let HttpRequest { method, url, body, limits, .. } = request.clone();
+        let doing = format!("{method} {url}");
+        let records = self.link.ask(doing, Op::Http(HttpCall { method, url, headers, body: Bytes(body), limits })).await?;
+        match records.only(limits.exchange() + GRACE).await {
+            Ok(What::Http { status, headers, body }) => Ok(Ok(HttpAnswer { status, headers, body: body.0 })),
+            Ok(other) => Err(unexpected("an HTTP request", &other)),
+            Err(TrafficError::Agent { reason, .. }) => Ok(Err(reason)),
             Err(error) => Err(error),
         }
     }
 
-    /// A request with one record and its end.
-    async fn one(&self, what: &str, op: Op) -> Result<What, TrafficError> {
-        let (_, mut records) = self.ask(op).await?;
-        let record = next(&mut records, what, LONGEST).await?;
-        match next(&mut records, what, LONGEST).await? {
-            What::Done => Ok(record),
-            other => Err(unforeseen(what, &other)),
-        }
-    }
-
+    /// Ends another request of this agent.
     pub(super) async fn stop(&self, of: u64) -> Result<(), TrafficError> {
-        let (_, mut records) = self.ask(Op::Stop { of }).await?;
-        match next(&mut records, "stop", LONGEST).await? {
+        let mut records = self.link.ask("stopping", Op::Stop { of }).await?;
+        match records.within(GRACE).await? {
             What::Done => Ok(()),
-            other => Err(unforeseen("stop", &other)),
+            other => Err(records.unexpected(&other)),
         }
     }
-
-    async fn ask(&self, op: Op) -> Result<(u64, mpsc::UnboundedReceiver<What>), TrafficError> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = mpsc::unbounded_channel();
-        lock(&self.waiting).insert(id, sender);
-        let mut line = to_line(&Request { id, op })?;
-        line.push(b'\n');
-        let mut stdin = self.stdin.lock().await;
-        let sent = async {
-            stdin.write_all(&line).await?;
-            stdin.flush().await
-        };
-        sent.await.map_err(|error| TrafficError::Cut(format!("being asked: {error}")))?;
-        Ok((id, receiver))
-    }
-}
-
-fn to_line(request: &impl Serialize) -> Result<Vec<u8>, TrafficError> {
-    serde_json::to_vec(request).map_err(|cause| TrafficError::Garbled { line: "a request".into(), cause })
-}
-
-/// Connections whose replies nobody reads.
-#[derive(Debug)]
-pub struct Holding {
-    client: Arc<Client>,
-    id: u64,
-    records: mpsc::UnboundedReceiver<What>,
 }
 
 impl Holding {
-    /// Closes them.
+    /// Closes the connection.
     ///
     /// # Errors
-    /// [`TrafficError`] when the agent is gone.
+    /// The agent is gone.
     pub async fn release(mut self) -> Result<(), TrafficError> {
-        self.client.stop(self.id).await?;
-        match next(&mut self.records, "release", LONGEST).await? {
+        self.client.stop(self.records.id).await?;
+        match self.records.within(GRACE).await? {
             What::Done => Ok(()),
-            other => Err(unforeseen("release", &other)),
+            other => Err(self.records.unexpected(&other)),
         }
     }
 }
 
-/// The next record of a request; its failure is an error.
-pub(super) async fn next(records: &mut mpsc::UnboundedReceiver<What>, what: &str, limit: Duration) -> Result<What, TrafficError> {
-    match timeout(limit, records.recv()).await {
-        Err(_) => Err(TrafficError::Silent { what: what.to_owned(), limit }),
-        Ok(None) => Err(TrafficError::Cut(what.to_owned())),
-        Ok(Some(What::Failed { reason })) => Err(TrafficError::Failed { what: what.to_owned(), reason }),
-        Ok(Some(record)) => Ok(record),
-    }
+/// A number that no other workload has, so that values tell whose they are.
+fn seed() -> u64 {
+    RandomState::new().hash_one(std::time::SystemTime::now())
 }
 
-pub(super) fn unforeseen(what: &str, record: &What) -> TrafficError {
-    TrafficError::Failed { what: what.to_owned(), reason: format!("it answered {record:?}") }
+fn unexpected(doing: &str, what: &What) -> TrafficError {
+    TrafficError::Agent { doing: doing.into(), reason: format!("the agent sent {what:?}, which does not belong here") }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Hands each record to the one who waits for it; at the end of the stream nobody waits any more.
-async fn read(stdout: Pin<Box<dyn AsyncRead + Send>>, waiting: Waiting) {
-    let mut lines = BufReader::new(stdout).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let Ok(Record { id, what }) = serde_json::from_str::<Record>(&line) else {
-            tracing::warn!(line, "the agent said something that is no record");
-            break;
-        };
-        let done = matches!(what, What::Done);
-        let mut all = lock(&waiting);
-        if let Some(sender) = all.get(&id)
-            && sender.send(what).is_err()
-        {
-            // Whoever asked has gone away with the rest of its scenario.
-            all.remove(&id);
-        }
-        if done {
-            all.remove(&id);
+impl Value {
+    /// As JSON: bytes that are not UTF-8 are replaced, an error within an array is `{"error": …}`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Nil => serde_json::Value::Null,
+            Self::Int(number) => (*number).into(),
+            Self::Status(text) => text.as_str().into(),
+            Self::Bytes(bytes) => bytes.text().into(),
+            Self::Array(values) => values.iter().map(Self::to_json).collect(),
+            Self::Error(text) => serde_json::json!({ "error": text }),
         }
     }
-    lock(&waiting).clear();
 }

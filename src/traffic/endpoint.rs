@@ -1,14 +1,16 @@
-//! Where a Redis is, and what it wants to hear before it answers.
+//! Where a Redis is and as whom one speaks to it; the password is never printed.
 
 use super::agent::wire::Address;
+use redis::{ConnectionAddr, IntoConnectionInfo};
+use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
-/// A text that is never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// Something that no output of ours shows.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text, for the one who needs it.
+    /// The value itself, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -16,74 +18,65 @@ impl Secret {
 }
 
 impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+        f.write_str("***")
     }
 }
 
-/// Host, port, database and credentials of a Redis, as a client in a pod uses them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+/// A Redis as a client names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
-    /// A name that the pod's resolver knows, or an address.
+    /// A name or an address; looked up anew at each connection.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The database number.
-    pub db: u32,
-    /// The ACL user.
+    /// The ACL user; none is `default`.
     pub username: Option<String>,
-    /// The password.
+    /// The password; none is no AUTH at all.
     pub password: Option<Secret>,
+    /// The database.
+    pub db: u32,
 }
 
 impl Default for Endpoint {
+    /// `redis:6379`, database 0, no password.
     fn default() -> Self {
-        Self { host: "redis".into(), port: 6379, db: 0, username: None, password: None }
-    }
-}
-
-/// A text that is no address of a Redis.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not of the form redis://[user:password@]host[:port][/database]: {0}")]
-pub struct NotAnEndpoint(String);
-
-impl FromStr for Endpoint {
-    type Err = NotAnEndpoint;
-
-    /// Errors never repeat the text: it may hold a password.
-    fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
-        let not = |why: &str| NotAnEndpoint(why.to_owned());
-        let rest = text.trim().strip_prefix("redis://").ok_or_else(|| not("it does not begin with redis://"))?;
-        let (credentials, rest) = rest.rsplit_once('@').map_or((None, rest), |(credentials, rest)| (Some(credentials), rest));
-        let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
-        let db = match db.trim_end_matches('/') {
-            "" => 0,
-            number => number.parse().map_err(|_| not("the database is no number"))?,
-        };
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| not("the port is no number"))?),
-            None => (authority, 6379),
-        };
-        if host.is_empty() {
-            return Err(not("it names no host"));
-        }
-        let (username, password) = match credentials.map(|credentials| credentials.split_once(':').unwrap_or((credentials, ""))) {
-            None => (None, None),
-            Some((user, password)) => {
-                (Some(user).filter(|user| !user.is_empty()).map(ToOwned::to_owned), Some(password).filter(|password| !password.is_empty()))
-            }
-        };
-        Ok(Self { host: host.into(), port, db, username, password: password.map(|password| Secret(password.to_owned())) })
+        Self { host: "redis".into(), port: 6379, username: None, password: None, db: 0 }
     }
 }
 
 impl Endpoint {
+    /// Without credentials, database 0.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port, ..Self::default() }
+    }
+
+    /// The same server, another database.
+    #[must_use]
+    pub fn database(mut self, db: u32) -> Self {
+        self.db = db;
+        self
+    }
+
     pub(super) fn address(&self) -> Address {
         Address {
             host: self.host.clone(),
@@ -95,31 +88,65 @@ impl Endpoint {
     }
 }
 
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.host, self.port, self.db)
+    }
+}
+
+/// A text that is no address of a Redis; the text itself is not repeated, since it may hold a password.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("not an address of the form redis://user:password@host:port/db: {0}")]
+pub struct NotAnEndpoint(String);
+
+impl FromStr for Endpoint {
+    type Err = NotAnEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
+        let not = |why: &str| NotAnEndpoint(why.to_owned());
+        let info = text.trim().into_connection_info().map_err(|error| not(error.detail().unwrap_or("it does not parse")))?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(not("only redis:// is spoken here, without TLS and sockets")) };
+        let redis = info.redis_settings();
+        Ok(Self {
+            host: host.clone(),
+            port: *port,
+            username: redis.username().map(ToOwned::to_owned),
+            password: redis.password().map(Secret::from),
+            db: u32::try_from(redis.db()).map_err(|_| not("the database is no number in range"))?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
-    #[test]
-    fn an_address_is_read_with_all_its_parts() {
-        let endpoint: Endpoint = "redis://app:p:w@redis.mcp:6380/2".parse().expect("an address");
-        assert_eq!((endpoint.host.as_str(), endpoint.port, endpoint.db), ("redis.mcp", 6380, 2));
-        assert_eq!((endpoint.username.as_deref(), endpoint.password.as_ref().map(Secret::expose)), (Some("app"), Some("p:w")));
-        assert_eq!("redis://redis:6379".parse::<Endpoint>().expect("an address"), Endpoint::default());
+    #[rstest]
+    #[case("redis://redis:6379", Endpoint::default())]
+    #[case("redis://redis", Endpoint::default())]
+    #[case("redis://10.0.0.1:7000/2", Endpoint::new("10.0.0.1", 7000).database(2))]
+    #[case("redis://:p%2F%2B%3D@redis:6379", Endpoint { password: Some("p/+=".into()), ..Endpoint::default() })]
+    #[case("redis://ann:pw@redis/1", Endpoint { username: Some("ann".into()), password: Some("pw".into()), db: 1, ..Endpoint::default() })]
+    fn an_address_is_read(#[case] text: &str, #[case] expected: Endpoint) {
+        assert_eq!(text.parse::<Endpoint>().expect("an address"), expected);
     }
 
-    #[rstest::rstest]
+    #[rstest]
+    #[case("redis:6379")]
     #[case("http://redis:6379")]
-    #[case("redis://:6379")]
-    #[case("redis://u:hidden@redis:port")]
-    #[case("redis://redis/one")]
-    fn what_is_no_address_is_refused_without_repeating_it(#[case] text: &str) {
-        let error = text.parse::<Endpoint>().expect_err("no address").to_string();
-        assert!(!error.contains("hidden"), "{error}");
+    #[case("unix:///tmp/redis.sock")]
+    #[case("redis://:s3cret@redis:6379/none")]
+    #[case("")]
+    fn anything_else_is_refused_without_repeating_it(#[case] text: &str) {
+        let error = text.parse::<Endpoint>().expect_err("no address");
+        assert!(!format!("{error} {error:?}").contains("s3cret"));
     }
 
     #[test]
-    fn a_password_is_not_shown() {
-        let endpoint: Endpoint = "redis://:hidden@redis".parse().expect("an address");
-        assert!(!format!("{endpoint:?}{:?}", endpoint.address()).contains("hidden"));
+    fn a_password_is_printed_nowhere() {
+        let endpoint = Endpoint { password: Some("s3cret".into()), ..Endpoint::default() };
+        let json = serde_json::to_string(&endpoint).expect("JSON");
+        assert!(!format!("{endpoint:?} {endpoint} {:?} {json}", endpoint.address()).contains("s3cret"));
     }
 }

@@ -1,20 +1,28 @@
-//! Every write that clients sent, with its fate and its times.
+//! Every write that clients sent, with its fate; it judges nothing but whether there is something to judge.
 
 use super::{
-    Outage,
-    agent::wire::{Connected, Fate, WriteKind, Written},
+    Outage, TrafficError, Workload,
+    agent::wire::{Fate, WriteKind},
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 /// One write.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Write {
-    /// Which writer sent it; a key belongs to one writer.
+    /// Of its workload: with the number it names the write.
+    #[serde(serialize_with = "hexadecimal")]
+    pub seed: u64,
+    /// Of the write in its workload.
+    pub number: u64,
+    /// Who sent it.
     pub writer: u32,
-    /// The database.
+    /// To which database.
     pub db: u32,
-    /// The key.
+    /// To which key.
     pub key: String,
     /// What it did.
     #[serde(flatten)]
@@ -22,112 +30,145 @@ pub struct Write {
     /// What became of it.
     #[serde(flatten)]
     pub fate: Fate,
-    /// Nanoseconds on the agent's clock.
-    pub sent_ns: u64,
-    /// When its fate was known.
-    pub answered_ns: u64,
-    /// The server's process, as it introduced itself.
-    pub run_id: Option<String>,
+    /// Nanoseconds since the epoch: the agent's monotonic clock, set by the wall clock at its start.
+    pub sent_unix_ns: u64,
+    /// The same clock.
+    pub answered_unix_ns: u64,
+    /// The server that the connection had shaken hands with.
+    pub run_id: Option<Arc<str>>,
 }
 
-/// A connection that shook hands.
-#[derive(Clone, Debug, Serialize)]
-pub struct Connection {
-    /// The server's process.
-    pub run_id: Option<String>,
-    /// Its address.
-    pub peer: String,
+fn hexadecimal<S: serde::Serializer>(seed: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{seed:016x}"))
 }
 
-/// All writes of a scenario.
-#[derive(Clone, Debug, Default, Serialize)]
+impl Write {
+    /// It was acknowledged.
+    #[must_use]
+    pub fn is_acknowledged(&self) -> bool {
+        self.fate == Fate::Acknowledged
+    }
+
+    /// Its fate is not known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.fate, Fate::Unknown { .. })
+    }
+
+    /// Redis was not there for it. That a group is there already or no more, or that nothing was pending, is an answer of a Redis at work.
+    pub(super) fn is_missed(&self) -> bool {
+        match &self.fate {
+            Fate::Acknowledged => false,
+            Fate::Unknown { .. } => true,
+            Fate::Refused { reason } => {
+                let of_the_stream = reason.starts_with("NOGROUP") || reason.starts_with("BUSYGROUP") || reason.ends_with("entries were pending");
+                !of_the_stream
+            }
+        }
+    }
+}
+
+/// What was to be written, and whether every fate is known.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Planned {
+    /// Of all its writes.
+    #[serde(serialize_with = "hexadecimal")]
+    pub seed: u64,
+    /// The workload.
+    pub workload: Workload,
+    /// The agent closed its stream in order. If not, it may have sent writes that are not in the ledger.
+    pub complete: bool,
+}
+
+/// All writes of one or more workloads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Ledger {
-    writes: Vec<Write>,
-    connections: BTreeMap<u64, Connection>,
+    /// In the order in which their fates became known.
+    pub writes: Vec<Write>,
+    /// What was to be written.
+    pub workloads: Vec<Planned>,
 }
 
 impl Ledger {
-    pub(super) fn connected(&mut self, connected: Connected) {
-        self.connections.insert(connected.connection, Connection { run_id: connected.run_id, peer: connected.peer });
-    }
-
-    pub(super) fn written(&mut self, written: Written) {
-        let run_id = written.connection.and_then(|number| self.connections.get(&number)?.run_id.clone());
-        let Written { writer, db, key, kind, fate, sent_ns, answered_ns, .. } = written;
-        self.writes.push(Write { writer, db, key, kind, fate, sent_ns, answered_ns, run_id });
-    }
-
-    /// Takes in the writes of another workload of the same client.
-    pub fn extend(&mut self, other: Self) {
-        self.writes.extend(other.writes);
-        self.connections.extend(other.connections);
-    }
-
-    /// All writes, in the order in which their fates were known.
-    #[must_use]
-    pub fn writes(&self) -> &[Write] {
-        &self.writes
-    }
-
-    /// How many were acknowledged.
+    /// How many writes were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.writes.iter().filter(|write| write.fate == Fate::Acknowledged).count()
+        self.writes.iter().filter(|write| write.is_acknowledged()).count()
     }
 
-    /// Every key that was written to, by database.
-    #[must_use]
-    pub fn keys(&self) -> BTreeMap<u32, BTreeSet<String>> {
-        let mut keys: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
-        for write in &self.writes {
-            keys.entry(write.db).or_default().insert(write.key.clone());
-        }
-        keys
+    /// Adds the writes of another workload.
+    pub fn extend(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.workloads.extend(other.workloads);
     }
 
-    /// Patterns that fit the keys of a database: what fits and was never sent is a phantom.
-    #[must_use]
-    pub fn patterns(&self, db: u32) -> Vec<String> {
-        let stems: BTreeSet<&str> = self
-            .writes
-            .iter()
-            .filter(|write| write.db == db)
-            .map(|write| write.key.trim_end_matches(":stream").trim_end_matches(|letter: char| letter.is_ascii_digit()))
-            .filter(|stem| !stem.is_empty())
-            .collect();
-        stems.into_iter().map(|stem| format!("{stem}*")).collect()
-    }
-
-    /// The gap in service that clients saw, if they saw one.
+    /// The time in which Redis was not there for clients, if there was one.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         Outage::of(self)
     }
 
-    /// Servers that acknowledged writes in turns: a server that answers again after another one did was never gone.
+    /// Run ids of servers that acknowledged in turns: one still took a write after another had begun to. None for servers that followed
+    /// each other.
     #[must_use]
     pub fn servers_at_once(&self) -> Vec<String> {
-        let mut writes: Vec<&Write> = self.writes.iter().filter(|write| write.fate == Fate::Acknowledged && write.run_id.is_some()).collect();
-        writes.sort_by_key(|write| write.answered_ns);
+        // First answer and last question of each server.
         let mut spans: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for write in writes {
-            let Some(run_id) = write.run_id.as_deref() else { continue };
-            // A write was with its server from the time it was sent; its answer may reach us after another server's first.
-            let span = spans.entry(run_id).or_insert((write.answered_ns, write.sent_ns));
-            span.0 = span.0.min(write.answered_ns);
-            span.1 = span.1.max(write.sent_ns);
+        for write in self.writes.iter().filter(|write| write.is_acknowledged()) {
+            if let Some(run_id) = &write.run_id {
+                let (first, last) = spans.entry(run_id).or_insert((write.answered_unix_ns, write.sent_unix_ns));
+                *first = (*first).min(write.answered_unix_ns);
+                *last = (*last).max(write.sent_unix_ns);
+            }
         }
-        let overlaps = |of: &str, (first, last): (u64, u64)| spans.iter().any(|(other, span)| *other != of && span.0 < last && first < span.1);
-        spans.iter().filter(|(run_id, span)| overlaps(run_id, **span)).map(|(run_id, _)| (*run_id).to_owned()).collect()
+        let overlaps = |id: &str, first: u64, last: u64| {
+            spans.iter().any(|(&other, &(other_first, other_last))| other != id && first < other_last && other_first < last)
+        };
+        spans.iter().filter(|&(&id, &(first, last))| overlaps(id, first, last)).map(|(&id, _)| id.to_owned()).collect()
     }
 
-    /// One JSON object a line, for evidence.
+    /// One JSON object a line: the workloads, then every write.
     #[must_use]
     pub fn to_json_lines(&self) -> Vec<u8> {
-        self.writes.iter().filter_map(|write| serde_json::to_string(write).ok()).fold(Vec::new(), |mut text, line| {
-            text.extend_from_slice(line.as_bytes());
-            text.push(b'\n');
-            text
-        })
+        let mut lines = Vec::new();
+        let workloads = self.workloads.iter().map(serde_json::to_vec);
+        for line in workloads.chain(self.writes.iter().map(serde_json::to_vec)) {
+            // Plain data with text keys always serialises; a line that did not would be missed, not invented.
+            lines.extend(line.unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string()).into_bytes()));
+            lines.push(b'\n');
+        }
+        lines
+    }
+
+    /// Each database and kind that was to be written has an acknowledged write.
+    ///
+    /// # Errors
+    /// [`TrafficError::ProvesNothing`] with the first that has none.
+    pub fn proves_something(&self) -> Result<(), TrafficError> {
+        let nothing = |what, db: u32| {
+            let of_db = || self.writes.iter().filter(move |write| write.db == db);
+            let example = of_db().find_map(|write| match &write.fate {
+                Fate::Acknowledged => None,
+                Fate::Refused { reason } | Fate::Unknown { reason } => Some(format!("the first was not: {reason}")),
+            });
+            TrafficError::ProvesNothing { what, db, sent: of_db().count(), example: example.unwrap_or_else(|| "none of the kind was sent".into()) }
+        };
+        if self.acknowledged() == 0 {
+            return Err(nothing("write", self.writes.first().map_or(0, |write| write.db)));
+        }
+        for planned in &self.workloads {
+            for db in planned.workload.places.iter().map(|place| place.db) {
+                let has = |wanted: fn(&WriteKind) -> bool| {
+                    self.writes.iter().any(|write| write.seed == planned.seed && write.db == db && write.is_acknowledged() && wanted(&write.kind))
+                };
+                if planned.workload.kind.strings() && !has(|kind| matches!(kind, WriteKind::Set { .. })) {
+                    return Err(nothing("string", db));
+                }
+                if planned.workload.kind.streams() && !has(|kind| matches!(kind, WriteKind::Add { .. })) {
+                    return Err(nothing("stream entry", db));
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -1,49 +1,88 @@
-//! The gap in service that clients saw around a fault.
+//! How long clients were without Redis, and what that cost: RTO and RPO from the writes' own records.
 
-use super::{
-    Ledger,
-    agent::wire::Fate,
-};
+use super::{Comparison, Ledger, Loss, Write, agent::wire::Fate};
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// From the first write that was not acknowledged to the first one that was again.
+/// A time in which Redis was not there for clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outage {
-    /// How long no write came through.
-    pub lasted: Duration,
-    /// A write came through again before the writers ended.
+    /// When the first write was sent that was not acknowledged; nanoseconds since the epoch, by the agent's clock.
+    pub began_unix_ns: u64,
+    /// When the first later one was acknowledged: the end of the outage for the luckiest client.
+    pub first_acknowledged_unix_ns: Option<u64>,
+    /// When the first one was acknowledged that was sent after the last failure: the end for all clients.
+    pub settled_unix_ns: Option<u64>,
+    /// A write was acknowledged after the last failure.
     pub recovered: bool,
-    /// Writes that were refused meanwhile.
+    /// Writes refused from the beginning on.
     pub refused: usize,
-    /// Writes whose fate is not known.
+    /// Writes of unknown fate from the beginning on.
     pub unknown: usize,
+    /// The first failure's text.
+    pub reason: String,
+    /// What the comparison found lost.
+    pub loss: Option<Loss>,
 }
 
 impl Outage {
-    /// The longest time without an acknowledgement that a failed write lies in; `None` where every write was acknowledged.
     pub(super) fn of(ledger: &Ledger) -> Option<Self> {
-        let mut writes: Vec<_> = ledger.writes().iter().collect();
-        writes.sort_by_key(|write| write.answered_ns);
-        let first = writes.iter().position(|write| write.fate != Fate::Acknowledged)?;
-        let from = writes[first].sent_ns;
-        // A writer whose connection still worked may be answered a moment later: the outage begins with the last answer before the gap.
-        let failed = writes.iter().rposition(|write| write.fate != Fate::Acknowledged)?;
-        let back = writes[failed..].iter().find(|write| write.fate == Fate::Acknowledged);
-        let until = back.map_or_else(|| writes.last().map_or(from, |last| last.answered_ns), |write| write.answered_ns);
-        let count = |wanted: fn(&Fate) -> bool| writes.iter().filter(|write| wanted(&write.fate)).count();
+        let mut writes: Vec<&Write> = ledger.writes.iter().collect();
+        writes.sort_by_key(|write| write.sent_unix_ns);
+        let first = *writes.iter().find(|write| write.is_missed())?;
+        let last = writes.iter().rev().find(|write| write.is_missed())?.answered_unix_ns;
+        // Sent after the failure was known: one that was on its way at the same time says nothing about recovery.
+        let acknowledged_after = |time: u64| {
+            let later = writes.iter().filter(|write| write.is_acknowledged() && write.sent_unix_ns >= time);
+            later.map(|write| write.answered_unix_ns).min()
+        };
+        let missed = || writes.iter().filter(|write| write.is_missed());
+        let settled = acknowledged_after(last);
         Some(Self {
-            lasted: Duration::from_nanos(until.saturating_sub(from)),
-            recovered: back.is_some(),
-            refused: count(|fate| matches!(fate, Fate::Refused { .. })),
-            unknown: count(|fate| matches!(fate, Fate::Unknown { .. })),
+            began_unix_ns: first.sent_unix_ns,
+            first_acknowledged_unix_ns: acknowledged_after(first.answered_unix_ns),
+            settled_unix_ns: settled,
+            recovered: settled.is_some(),
+            refused: missed().filter(|write| matches!(write.fate, Fate::Refused { .. })).count(),
+            unknown: missed().filter(|write| write.is_unknown()).count(),
+            reason: match &first.fate {
+                Fate::Refused { reason } | Fate::Unknown { reason } => reason.clone(),
+                Fate::Acknowledged => String::new(),
+            },
+            loss: None,
         })
+    }
+
+    /// With what was lost over it.
+    #[must_use]
+    pub fn with_loss(mut self, comparison: &Comparison) -> Self {
+        self.loss.clone_from(&comparison.loss);
+        self
+    }
+
+    /// From the first failure until writes were acknowledged again for good; `None` while they are not.
+    #[must_use]
+    pub fn recovery_time(&self) -> Option<Duration> {
+        self.settled_unix_ns.map(|settled| Duration::from_nanos(settled.saturating_sub(self.began_unix_ns)))
+    }
+
+    /// From the first acknowledged write that was lost until the outage began: zero where nothing was lost.
+    #[must_use]
+    pub fn recovery_point(&self) -> Duration {
+        self.loss.as_ref().map_or(Duration::ZERO, |loss| Duration::from_nanos(self.began_unix_ns.saturating_sub(loss.first_unix_ns)))
     }
 }
 
 impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = if self.recovered { "" } else { ", and not back" };
-        write!(f, "RTO {} ms{end}: {} writes refused, {} unknown", self.lasted.as_millis(), self.refused, self.unknown)
+        match self.recovery_time() {
+            Some(time) => write!(f, "RTO {} ms", time.as_millis())?,
+            None => f.write_str("writes never came through again")?,
+        }
+        write!(f, " ({} refused, {} unknown; first: {})", self.refused, self.unknown, self.reason)?;
+        match &self.loss {
+            Some(loss) => write!(f, "; RPO {} ms, {} acknowledged writes lost", self.recovery_point().as_millis(), loss.writes),
+            None => Ok(()),
+        }
     }
 }

@@ -1,53 +1,85 @@
-//! Holds connections whose replies nobody reads, so that Redis must keep them in its output buffers.
+//! A client that asks and does not read, so that its replies stay in the server's memory until it is told to stop.
 
 use super::{
     connection::{Connection, Lost},
     output::{NobodyListens, Sink},
     resp,
-    wire::{Address, Answer, Limits, What},
+    wire::{Address, Answer, Limits, Value, What},
 };
 use tokio::sync::watch;
 
-/// Bytes of one reply: it is made up by a script, so that no data need be there.
+/// One reply; small against what is asked for.
 const REPLY: u64 = 1 << 20;
-/// Replies a connection: below Redis' own limits for ordinary clients, which are none, and few enough to be sent at once.
-const PER_CONNECTION: u64 = 16;
+/// The kernels on both sides take some megabytes before the server has to keep anything.
+const MOST_BEYOND: u64 = 64 << 20;
 
-/// Asks for so many bytes, reads none of them, and waits to be stopped.
-pub(super) async fn run(address: &Address, bytes: u64, limits: Limits, sink: &Sink, mut stopped: watch::Receiver<bool>) -> Result<(), NobodyListens> {
-    match ask(address, bytes, limits).await {
-        // The connections live as long as this does.
-        Ok(_held) => {
-            sink.say(What::Holding { bytes }).await?;
-            // An error means that the agent ends, which releases them as well.
-            let _ended = stopped.wait_for(|stopped| *stopped).await;
-            Ok(())
+/// Holds until stopped.
+pub(super) async fn run(
+    address: &Address,
+    bytes: u64,
+    limits: Limits,
+    sink: &Sink,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), NobodyListens> {
+    let opened = async { Ok((Connection::open(address, limits).await?, Connection::open(address, limits).await?)) };
+    let (mut deaf, mut watcher) = match opened.await {
+        Ok(pair) => pair,
+        Err(Answer::Refused(reason) | Answer::Unknown(reason)) => return sink.say(What::Failed { reason }).await,
+        Err(Answer::Value(_)) => return sink.say(What::Failed { reason: "a handshake that is none".into() }).await,
+    };
+    let mut held = 0;
+    let broke = match ask(&mut deaf, &mut watcher, bytes, &mut held).await {
+        Ok(()) => None,
+        Err(Refused::ByRedis(reason)) => return sink.say(What::Failed { reason }).await,
+        Err(Refused::Broken(reason)) => Some(reason),
+    };
+    sink.say(What::Held { bytes: held, broke }).await?;
+    // The other end is dropped only when the agent ends, which ends this too.
+    while !*stopped.borrow_and_update() {
+        if stopped.changed().await.is_err() {
+            break;
         }
-        Err(reason) => sink.say(What::Failed { reason }).await,
+    }
+    Ok(())
+}
+
+enum Refused {
+    ByRedis(String),
+    Broken(String),
+}
+
+impl From<Lost> for Refused {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NotSent(why) | Lost::Unknown(why) => Self::Broken(why),
+        }
     }
 }
 
-async fn ask(address: &Address, bytes: u64, limits: Limits) -> Result<Vec<Connection>, String> {
-    let mut held = Vec::new();
-    let mut replies = bytes.div_ceil(REPLY);
+async fn ask(deaf: &mut Connection, watcher: &mut Connection, bytes: u64, held: &mut u64) -> Result<(), Refused> {
+    let id = match deaf.command(&["CLIENT", "ID"]).await? {
+        Value::Int(id) => id.to_string(),
+        other => return Err(Refused::ByRedis(format!("CLIENT ID was answered by {other:?}"))),
+    };
+    // The reply comes from a script, so that no key is needed that could be evicted.
     let script = format!("return string.rep('x', {REPLY})");
-    while replies > 0 {
-        let now = replies.min(PER_CONNECTION);
-        let mut connection = match Connection::open(address, limits).await {
-            Ok(connection) => connection,
-            Err(Answer::Refused(why) | Answer::Unknown(why)) => return Err(why),
-            Err(Answer::Value(_)) => return Err("a handshake that is none".into()),
-        };
-        let mut packed = Vec::new();
-        for _ in 0..now {
-            resp::encode(&["EVAL", &script, "0"], &mut packed);
-        }
-        connection.send(&packed).await.map_err(|(Lost::NotSent(why) | Lost::Unknown(why))| why)?;
-        held.push(connection);
-        replies -= now;
+    let mut command = Vec::new();
+    resp::encode(&["EVAL", &script, "0"], &mut command);
+    let mut asked = 0;
+    while *held < bytes && asked < bytes + MOST_BEYOND {
+        deaf.send(&command).await?;
+        asked += REPLY;
+        *held = kept(watcher, &id).await?;
     }
-    // Commands of other connections are carried out after these: an answer here means that the replies are there.
-    let mut probe = Connection::open(address, limits).await.map_err(|_| "Redis takes no connection any more".to_owned())?;
-    probe.command(&["PING"]).await.map_err(|(Lost::NotSent(why) | Lost::Unknown(why))| why)?;
-    Ok(held)
+    Ok(())
+}
+
+/// `omem` of the client.
+async fn kept(watcher: &mut Connection, id: &str) -> Result<u64, Refused> {
+    let list = match watcher.command(&["CLIENT", "LIST", "ID", id]).await? {
+        Value::Bytes(list) => list.text(),
+        other => return Err(Refused::ByRedis(format!("CLIENT LIST was answered by {other:?}"))),
+    };
+    let omem = list.split_whitespace().find_map(|field| field.strip_prefix("omem=")).and_then(|omem| omem.parse().ok());
+    omem.ok_or_else(|| Refused::Broken("Redis has closed the connection".into()))
 }

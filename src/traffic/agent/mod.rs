@@ -29,6 +29,13 @@ use tokio::{
 };
 use wire::{Address, Answer, Bytes, Limits, Op, PROTOCOL, Request, Value, What};
 
+/// Whether the program was started as the agent: with the one argument `__agent`.
+#[must_use]
+pub fn is_called() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments.next().is_some_and(|first| first == "__agent") && arguments.next().is_none()
+}
+
 /// Runs the agent until its standard input ends.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -123,7 +130,6 @@ async fn answer(op: Op, sink: &Sink, clock: Clock, stopped: watch::Receiver<bool
         }
         Op::Pipeline(pipeline) => sink.say(What::Tally(pipeline::run(pipeline).await)).await?,
         Op::Write(plan) => write::run(plan, sink, clock, stopped).await?,
-        Op::Hold { address, bytes, limits } => hold::run(&address, bytes, limits, sink, stopped).await?,
         Op::Stop { .. } => {}
         Op::ReadBack { address, databases, limits } => read_back::run(address, databases, limits, sink).await?,
         Op::Hold { address, bytes, limits } => hold::run(&address, bytes, limits, sink, stopped).await?,

@@ -33,8 +33,6 @@ pub(crate) enum Op {
     Write(WritePlan),
     /// Ends a `write` or a `hold`: `done`, and the ended request's own `done` once it has said everything.
     Stop { of: u64 },
-    /// Connections whose replies nobody reads: `holding`, and `done` once stopped.
-    Hold { address: Address, bytes: u64, limits: Limits },
     /// What Redis has now: a `found` for each key, `done`.
     ReadBack { address: Address, databases: Vec<Wanted>, limits: Limits },
     /// Asks for replies and reads none: `held`, then `done` once stopped.
@@ -65,8 +63,6 @@ pub(crate) enum What {
     Connected(Connected),
     /// A write has its fate.
     Written(Written),
-    /// So many bytes of replies wait to be read.
-    Holding { bytes: u64 },
     /// What is at a key.
     Found(Found),
     /// So many bytes of replies are kept by the server; or why it is fewer.
@@ -286,33 +282,6 @@ pub enum Answer {
     Unknown(String),
 }
 
-impl Answer {
-    /// `PONG`.
-    #[must_use]
-    pub fn is_pong(&self) -> bool {
-        matches!(self, Self::Value(value) if value.text().as_deref() == Some("PONG"))
-    }
-
-    /// The number that Redis answered.
-    #[must_use]
-    pub fn number(&self) -> Option<i64> {
-        match self {
-            Self::Value(value) => value.int(),
-            Self::Refused(_) | Self::Unknown(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(value) => write!(f, "{}", value.to_json()),
-            Self::Refused(reason) => write!(f, "a refusal: {reason}"),
-            Self::Unknown(reason) => write!(f, "no answer: {reason}"),
-        }
-    }
-}
-
 /// A reply of Redis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -357,19 +326,6 @@ impl Value {
         match self {
             Self::Array(values) => Some(values),
             Self::Nil | Self::Int(_) | Self::Status(_) | Self::Bytes(_) | Self::Error(_) => None,
-        }
-    }
-
-    /// As JSON: nil is null, an error an object.
-    #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        match self {
-            Self::Nil => serde_json::Value::Null,
-            Self::Int(number) => (*number).into(),
-            Self::Status(text) => text.clone().into(),
-            Self::Bytes(bytes) => bytes.text().into(),
-            Self::Array(values) => values.iter().map(Self::to_json).collect(),
-            Self::Error(text) => serde_json::json!({ "error": text }),
         }
     }
 

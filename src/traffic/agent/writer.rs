@@ -2,7 +2,7 @@
 
 use super::{
     Clock,
-    connection::{Connection, Lost},
+    connection::Connection,
     output::{NobodyListens, Sink},
     value,
     wire::{Address, Answer, Connected, Content, EntryId, Fate, PlannedPlace, Value, What, WriteKind, WritePlan, Written},
