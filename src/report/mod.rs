@@ -9,12 +9,13 @@ mod style;
 mod terminal;
 
 use crate::verdict::{Ending, Verdict};
-pub use event::{Event, Selected};
+pub use event::{Event, Purpose, Selected};
 pub use mutants::{mutation_json, mutation_text};
 pub use progress::{Progress, show};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 pub use style::{ColorWhen, Style};
+pub use terminal::nearby;
 
 /// A finished run with all that a report says of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
