@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod mutants;
 pub mod report;
 pub mod run;
+pub mod runbook;
 pub mod spec;
 pub mod steps;
 pub mod target;

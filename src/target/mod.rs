@@ -123,8 +123,19 @@ pub enum Kill {
 pub struct Applied {
     /// Containers that are not started since nothing here stands for their image.
     pub without_program: Vec<WithoutProgram>,
+    /// Containers for whose image a fixture of ours stands.
+    pub fixtures: Vec<Fixture>,
     /// Objects and fields that this target does not carry out though it accepts them (a ServiceMonitor without its CRD); one sentence each.
     pub remarks: Vec<String>,
+}
+
+/// A container that a fixture program of ours stands in for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fixture {
+    /// The object whose template has it.
+    pub owner: ObjectKey,
+    /// The fixture's name: `dispatcher`.
+    pub program: String,
 }
 
 /// A container that cannot run here.
