@@ -229,6 +229,7 @@ impl Runner {
             outcome,
             steps: Vec::new(),
             notes: Vec::new(),
+            manifests: Vec::new(),
             fixtures: Vec::new(),
             started: self.store.clock().elapsed().saturating_sub(began.elapsed()),
             took: began.elapsed(),
