@@ -130,7 +130,8 @@ fn every_dependency_has_its_row_among_the_doors() {
 /// Whether a line of code names something of this crate: `nix::…`, not `super::nix::…` or `my_nix::…`.
 fn names(line: &str, dependency: &str) -> bool {
     let path = format!("{}::", dependency.replace('-', "_"));
-    line.match_indices(&path).any(|(at, _)| !line[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':'))
+    line.match_indices(&path)
+        .any(|(at, _)| !line[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':'))
 }
 
 #[test]

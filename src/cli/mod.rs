@@ -72,7 +72,8 @@ pub fn main() -> ExitCode {
 /// What the node does: the same command once more, now for real.
 fn within(arguments: Vec<OsString>) -> ExitCode {
     logging();
-    let run = || parse(iter::once(OsString::from("redis-conformance")).chain(arguments)).map_or_else(|exit| exit, |arguments| arguments.within());
+    let run =
+        || parse(iter::once(OsString::from("redis-conformance")).chain(arguments)).map_or_else(|exit| exit, |arguments| arguments.within());
     panics::caught(run).unwrap_or(Exit::Bug).into()
 }
 

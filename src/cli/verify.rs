@@ -62,7 +62,8 @@ impl FromStr for ReportFile {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = || FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
-        let (name, path) = text.split_once('=').ok_or_else(|| format!("write FORMAT=FILE, for example junit=report.xml; formats are {}", known()))?;
+        let (name, path) =
+            text.split_once('=').ok_or_else(|| format!("write FORMAT=FILE, for example junit=report.xml; formats are {}", known()))?;
         let format = Format::named(name).ok_or_else(|| format!("there is no format {name}; formats are {}", known()))?;
         if path.is_empty() {
             return Err(format!("name a file: {name}=FILE"));
@@ -105,11 +106,12 @@ impl Verify {
             took,
             strict: self.strict,
             chosen_by: self.what.chosen_by(arguments.config.as_deref()),
+            bug: panics::any(),
             verdict: Verdict { scenarios, remarks: remarks(), interrupted },
         };
         self.report(&run, arguments)?;
         tell(&format!("evidence: {}", nearby(&folder)));
-        Ok(if panics::any() { Exit::Bug } else { run.exit().exit })
+        Ok(run.exit().exit)
     }
 
     fn report(&self, run: &Run, arguments: &Arguments) -> Result<(), Problem> {

@@ -192,7 +192,9 @@ mod tests {
         let store = Store::open(root.path(), "r", Clock::start()).expect("opens");
         let names: Vec<String> = ["mcp-p5-the-pod-dies", "the pod dies", "the pod dies"]
             .iter()
-            .map(|name| store.scenario("MCP-P5", name, 1).expect("begins").folder().file_name().expect("a name").to_string_lossy().into_owned())
+            .map(|name| {
+                store.scenario("MCP-P5", name, 1).expect("begins").folder().file_name().expect("a name").to_string_lossy().into_owned()
+            })
             .collect();
         assert_eq!(names, ["MCP-P5-the-pod-dies-1", "MCP-P5-the-pod-dies-2", "MCP-P5-the-pod-dies-3"]);
     }

@@ -8,7 +8,7 @@ mod progress;
 mod style;
 mod terminal;
 
-use crate::verdict::{Ending, Verdict};
+use crate::verdict::{Ending, Exit, Verdict};
 pub use event::{Event, Purpose, Selected};
 pub use mutants::{mutation_json, mutation_text};
 pub use progress::{Progress, show};
@@ -36,6 +36,9 @@ pub struct Run {
     /// Arguments that decided what was tried, beside the systems: `--manifests DIR`; whoever tries again needs them.
     #[serde(default)]
     pub chosen_by: Vec<String>,
+    /// A bug of ours was met on the way.
+    #[serde(default)]
+    pub bug: bool,
     /// What it came to.
     pub verdict: Verdict,
 }
@@ -44,6 +47,12 @@ impl Run {
     /// The exit code that it makes.
     #[must_use]
     pub fn exit(&self) -> Ending {
+        if self.bug {
+            return Ending {
+                exit: Exit::Bug,
+                reason: "redis-conformance itself went wrong; what it wrote about it is in the evidence".into(),
+            };
+        }
         self.verdict.exit(self.strict)
     }
 }

@@ -46,14 +46,7 @@ impl Progress {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new(style: Style, now: Instant) -> Self {
-        Self {
-            style,
-            started: now,
-            purpose: Purpose::Verify,
-            selected: Vec::new(),
-            running: BTreeMap::new(),
-            finished: BTreeMap::new(),
-        }
+        Self { style, started: now, purpose: Purpose::Verify, selected: Vec::new(), running: BTreeMap::new(), finished: BTreeMap::new() }
     }
 
     /// Takes an event in and returns the lines that stay.
@@ -173,23 +166,19 @@ pub async fn show(mut events: UnboundedReceiver<Event>, mut progress: Progress, 
     let mut drawn = 0;
     let mut open = true;
     loop {
-        let event = tokio::select! {
+        // Lines that stay are written at once; the picture follows the clock, or sixteen busy scenarios would make it flicker.
+        let (lines, tick) = tokio::select! {
             event = events.recv() => match event {
                 None | Some(Event::RunFinished) => break,
-                event => event,
+                Some(event) => (progress.take(event, Instant::now()), false),
             },
-            _ = ticks.tick() => None,
+            _ = ticks.tick() => (Vec::new(), true),
         };
-        let now = Instant::now();
-        let lines = event.map(|event| progress.take(event, now)).unwrap_or_default();
-        if !open {
-            continue;
-        }
         let live = progress.style.live;
-        if !live && lines.is_empty() {
+        if !open || (lines.is_empty() && !(live && tick)) {
             continue;
         }
-        let frame = if live && !progress.selected.is_empty() { progress.frame(now) } else { Vec::new() };
+        let frame = if live && !progress.selected.is_empty() { progress.frame(Instant::now()) } else { Vec::new() };
         let mut picture = erase(drawn);
         for line in lines.iter().chain(&frame) {
             picture.push_str(line);

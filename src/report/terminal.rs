@@ -176,7 +176,7 @@ fn details(out: &mut String, run: &Run, guarantee: &Guarantee<'_>, style: &Style
             again.push(' ');
             again.push_str(argument);
         }
-        row("again", &format!("{again} --guarantee {} --keep", guarantee.id));
+        row("again", &format!("{again} --guarantee {}", guarantee.id));
     }
 }
 
