@@ -1,9 +1,12 @@
 //! The parts that this program plays under another name or a hidden first argument; it is their front door only.
 
-use crate::target::local::node;
+use crate::{runbook::kubectl, target::local::node};
 use std::process::ExitCode;
 
 /// Plays the part that the program was started for, if it was started for one; to be called before anything else.
 pub(super) fn played() -> Option<ExitCode> {
+    if kubectl::is_called() {
+        return Some(kubectl::main());
+    }
     node::dispatch(super::within)
 }

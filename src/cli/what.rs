@@ -39,8 +39,8 @@ pub(super) struct What {
     #[arg(long, value_name = "TARGET", default_value = "local", value_parser = target)]
     target: String,
 
-    /// How many scenarios run at once.
-    #[arg(long, value_name = "N", default_value_t = jobs(), value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// How many scenarios run at once; they mostly wait, so that it is 8 for each core, at most 32, if nothing is said.
+    #[arg(long, value_name = "N", default_value_t = jobs(), hide_default_value = true, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
 
     /// Where evidence goes.
@@ -48,7 +48,6 @@ pub(super) struct What {
     evidence: PathBuf,
 }
 
-/// Scenarios mostly wait, so that a core carries several.
 fn jobs() -> u16 {
     let cores = available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
     cores.saturating_mul(8).clamp(4, 32)
