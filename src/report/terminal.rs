@@ -176,7 +176,7 @@ fn details(out: &mut String, run: &Run, guarantee: &Guarantee<'_>, style: &Style
             again.push(' ');
             again.push_str(argument);
         }
-        row("again", &format!("{again} --guarantee {} --keep", guarantee.id));
+        row("again", &format!("{again} --guarantee {}", guarantee.id));
     }
 }
 
@@ -267,7 +267,8 @@ fn indented(text: &str, by: usize) -> String {
 }
 
 /// A path as one would type it from here.
-pub(super) fn nearby(path: &Path) -> String {
+#[must_use]
+pub fn nearby(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

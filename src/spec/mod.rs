@@ -2,9 +2,11 @@
 
 mod phrase;
 mod system;
+mod tags;
 
 pub use phrase::{Phrase, phrases};
 pub use system::{BUILT_IN, System, SystemError};
+pub use tags::Tags;
 
 use crate::manifest::Place;
 use cucumber::{

@@ -60,6 +60,12 @@ impl Failure {
         SLOT.try_with(|slot| slot.borrow_mut().take()).ok().flatten()
     }
 
+    /// Whether a step of the present scenario has just failed: the panic that cucumber makes of it is no bug.
+    #[must_use]
+    pub fn is_pending() -> bool {
+        SLOT.try_with(|slot| slot.borrow().is_some()).unwrap_or(false)
+    }
+
     /// The outcome of a scenario that ended with this at the step.
     #[must_use]
     pub fn at(self, step: String) -> Outcome {

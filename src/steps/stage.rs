@@ -63,6 +63,10 @@ impl World {
     pub(super) async fn take_set(&mut self, name: &str) -> Step<Arc<ManifestSet>> {
         let set = self.rendered(name).await?;
         let set = self.mutate(set)?;
+        // Before anything of it is written down.
+        for object in &set.objects {
+            self.evidence().redactor().object(&object.json);
+        }
         let yaml = set.to_yaml().map_err(|error| Failure::broken(format!("{error:#}")))?;
         self.evidence().file("manifests.yaml", yaml);
         for (place, remark) in &set.remarks {
