@@ -192,7 +192,7 @@ impl Target for Fake {
                 self.put(after);
             }
         }
-        Ok(Applied { without_program: Vec::new(), remarks: vec![String::from("rights are not enforced here")] })
+        Ok(Applied { without_program: Vec::new(), fixtures: Vec::new(), remarks: vec![String::from("rights are not enforced here")] })
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, TargetError> {
