@@ -70,12 +70,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// As libtest: words are parts of names, `--list` lists, other options are taken and change nothing.
+/// Measured on request only (`--ignored`): nothing here is asserted.
+const MEASURES: &[Test] = &[("how_long_a_pod_takes", || Box::pin(how_long_a_pod_takes()))];
+
+/// As libtest: words are parts of names, `--list` lists, `--ignored` measures, other options are taken and change nothing.
 fn run(arguments: Vec<OsString>) -> ExitCode {
     let words: Vec<String> = arguments.into_iter().filter_map(|argument| argument.into_string().ok()).collect();
     let exact = words.iter().any(|word| word == "--exact");
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen: Vec<&Test> = TESTS
+    let all = if words.iter().any(|word| word == "--ignored") { MEASURES } else { TESTS };
+    let chosen: Vec<&Test> = all
         .iter()
         .filter(|(name, _)| {
             filters.is_empty() || filters.iter().any(|filter| if exact { name == filter } else { name.contains(filter.as_str()) })
@@ -110,7 +114,7 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     println!(
         "\ntest result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         failed.len(),
-        TESTS.len() - chosen.len(),
+        all.len() - chosen.len(),
         begun.elapsed().as_secs_f64()
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(101) }
@@ -656,7 +660,144 @@ async fn nothing_is_left_in_the_run_directory() -> Result<()> {
     let pod = Sandbox::create(&network, "pod", None).await?;
     script(&pod, "left", "true", |_| ()).await?;
     let containers = node::run_directory().join("containers");
-    let left: Vec<_> = fs::read_dir(&containers)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    let left: Vec<_> = fs::read_dir(&containers)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with("-left"))
+        .collect();
     ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+/// Prints the median and the 95th percentile of what `once` measures, twenty times.
+async fn measure<F: Future<Output = Result<Duration>>>(what: &str, mut once: impl FnMut(usize) -> F) -> Result<()> {
+    let mut times = Vec::new();
+    for number in 0..20 {
+        times.push(once(number).await?);
+    }
+    times.sort();
+    println!("  {what:<50} p50 {:>9.2?}  p95 {:>9.2?}", times[9], times[18]);
+    Ok(())
+}
+
+async fn how_long_a_pod_takes() -> Result<()> {
+    let network = Network::new("times").await?;
+    let network = &network;
+    let _ = facts();
+    measure("network", async |_| {
+        let begun = Instant::now();
+        Network::new("measured").await?;
+        Ok(begun.elapsed())
+    })
+    .await?;
+    measure("sandbox", async |_| {
+        let begun = Instant::now();
+        let pod = Sandbox::create(network, "pod", None).await?;
+        let took = begun.elapsed();
+        pod.remove().await?;
+        Ok(took)
+    })
+    .await?;
+    measure("sandbox removed", async |_| {
+        let pod = Sandbox::create(network, "pod", None).await?;
+        let begun = Instant::now();
+        pod.remove().await?;
+        Ok(begun.elapsed())
+    })
+    .await?;
+    let pod = &Sandbox::create(network, "host", None).await?;
+    measure("container started", async |_| {
+        let begun = Instant::now();
+        let running = pod.start(container("short", &["sleep", "60"])).await?;
+        let took = begun.elapsed();
+        running.remove().await?;
+        Ok(took)
+    })
+    .await?;
+    measure("container killed and removed", async |_| {
+        let running = pod.start(container("short", &["sleep", "60"])).await?;
+        let begun = Instant::now();
+        running.remove().await?;
+        Ok(begun.elapsed())
+    })
+    .await?;
+    measure("Services replaced", async |_| {
+        let begun = Instant::now();
+        network.set_services(&[service(&[pod])]).await?;
+        Ok(begun.elapsed())
+    })
+    .await?;
+    let host = &pod.start(container("host", &["sleep", "600"])).await?;
+    measure("command in a container", async |_| {
+        let begun = Instant::now();
+        exec(host, &["true"]).await?;
+        Ok(begun.elapsed())
+    })
+    .await?;
+    measure("freeze", async |_| {
+        let begun = Instant::now();
+        host.freeze().await?;
+        let took = begun.elapsed();
+        host.thaw().await?;
+        Ok(took)
+    })
+    .await?;
+    measure("bare Redis, start to PONG", async |number| {
+        let port = 20_000 + u16::try_from(number)?;
+        let begun = Instant::now();
+        let mut child = tokio::process::Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"])
+            .stdout(std::process::Stdio::null())
+            .spawn()?;
+        bare_pong((Ipv4Addr::LOCALHOST, port).into()).await?;
+        let took = begun.elapsed();
+        child.kill().await?;
+        Ok(took)
+    })
+    .await?;
+    measure("Redis in a new pod, start to PONG from the node", async |_| {
+        let begun = Instant::now();
+        let pod = Sandbox::create(network, "redis", None).await?;
+        let running = redis(&pod, "measured").await?;
+        pong(None, network, (pod.address(), 6379).into()).await?;
+        let took = begun.elapsed();
+        running.remove().await?;
+        pod.remove().await?;
+        Ok(took)
+    })
+    .await?;
+    measure("20 of them at once, all", async |_| {
+        let begun = Instant::now();
+        let started = futures::future::try_join_all((0..20).map(async |number| {
+            let pod = Sandbox::create(network, "redis", None).await?;
+            let running = redis(&pod, &format!("measured-{number}")).await?;
+            pong(None, network, (pod.address(), 6379).into()).await?;
+            anyhow::Ok((pod, running))
+        }))
+        .await?;
+        let took = begun.elapsed();
+        for (pod, running) in started {
+            running.remove().await?;
+            pod.remove().await?;
+        }
+        Ok(took)
+    })
+    .await?;
+    host.remove().await?;
+    Ok(())
+}
+
+/// Asks a Redis outside all sandboxes, on the node's own loopback, until it says PONG.
+async fn bare_pong(to: SocketAddr) -> Result<()> {
+    Until::within(Duration::from_secs(10))
+        .every(Duration::from_millis(2))
+        .met(format!("a PONG of {to}"), || async {
+            let asked = async { ping(tokio::net::TcpStream::connect(to).await?).await };
+            Ok::<_, TimedOut>(match asked.await {
+                Ok(()) => Look::Ready(()),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await?;
     Ok(())
 }

@@ -149,6 +149,7 @@ fn parsed<T: serde::de::DeserializeOwned>(orders: &str, play: impl FnOnce(T) -> 
 ///
 /// # Errors
 /// [`EnterError`] with the remedy when there can be no node here.
+#[expect(clippy::needless_pass_by_value, reason = "they are the caller's own arguments, and it has no use for them afterwards")]
 pub fn enter(arguments: Vec<OsString>) -> Result<ExitCode, EnterError> {
     if facts::nft().is_none() {
         return Err(EnterError::NoProgram { program: "nft", package: "nftables" });

@@ -66,10 +66,10 @@ pub(super) fn enter(plan: &Plan) -> io::Result<()> {
     umount2(".", MntFlags::MNT_DETACH).map_err(doing("letting go of the old root"))?;
     chdir("/").map_err(doing("entering /"))?;
     // As container engines do: a working directory that the image lacks is made.
-    if let Err(error) = fs::create_dir_all(&plan.directory) {
-        if error.kind() != io::ErrorKind::AlreadyExists {
-            return Err(doing(format!("making the working directory {}", plan.directory.display()))(error));
-        }
+    if let Err(error) = fs::create_dir_all(&plan.directory)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(doing(format!("making the working directory {}", plan.directory.display()))(error));
     }
     if plan.read_only {
         for path in ["/", "/usr/local"] {

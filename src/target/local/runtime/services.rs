@@ -49,8 +49,10 @@ pub(super) fn rules(services: &[ServiceRule], resolver: Ipv4Addr, node: Ipv4Addr
         format!("  ip saddr . ip daddr {{ {} }} snat to {node}\n", selves.join(", "))
     };
     let (network, prefix) = CLUSTER_IPS;
+    // Asking for the state also keeps connection tracking switched on when no Service has endpoints, without which established
+    // connections would lose their endpoint.
     let refuse = format!(
-        "  ip daddr != {network}/{prefix} accept\n  ip daddr {resolver} accept\n  meta l4proto tcp reject with tcp reset\n  reject with icmp type port-unreachable\n"
+        "  ip daddr != {network}/{prefix} accept\n  ip daddr {resolver} accept\n  ct state != new accept\n  meta l4proto tcp reject with tcp reset\n  reject with icmp type port-unreachable\n"
     );
     format!(
         "table ip services\ndelete table ip services\ntable ip services {{\n{chains} chain dispatch {{\n{dispatch} }}\n \
