@@ -2,7 +2,7 @@
 
 use super::{
     addresses, controllers,
-    json::{self, key_of, text},
+    json::{self, text},
     kubelet::Kubelets,
     machine,
     node::Nodes,
