@@ -3,12 +3,14 @@
 //! `ARCHITECTURE.md` has the map of the rooms; each module's first sentence is its responsibility.
 
 pub mod cli;
+pub mod config;
 pub mod evidence;
 pub mod fault;
 pub mod manifest;
 pub mod mutants;
 pub mod report;
 pub mod run;
+pub mod runbook;
 pub mod spec;
 pub mod steps;
 pub mod target;

@@ -1,5 +1,7 @@
-//! The command line of `redis-conformance`; everything is in the library.
+//! The command line of `redis-conformance`, and the `kubectl` of its runbooks; everything is in the library.
+
+use redis_conformance::{cli, runbook::kubectl};
 
 fn main() -> std::process::ExitCode {
-    redis_conformance::cli::main()
+    if kubectl::is_called() { kubectl::main() } else { cli::main() }
 }

@@ -1,1 +1,254 @@
-//! Runs.
+//! Runs cases: a scenario of a system, perhaps under a mutant, each in a world of its own; it judges nothing.
+//!
+//! Cucumber gives the phrases and their functions; the loop is ours, since a case is more than a scenario (`docs/decisions/0003-own-executor.md`).
+
+mod subject;
+
+pub use subject::{Rendered, Subject, Variant};
+
+use crate::{
+    evidence::Store,
+    mutants::{Mutant, NOTHING_TO_CHANGE},
+    report::Event,
+    spec::Scenario,
+    steps::{Failure, World, within_scenario},
+    target::{Target, TargetError},
+    verdict::{Outcome, ScenarioResult, StepResult},
+};
+use async_trait::async_trait;
+use cucumber::{World as _, step::Collection};
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+/// Gives each case a place of its own to run.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// A fresh, empty place.
+    ///
+    /// # Errors
+    /// [`TargetError`] when there is none to be had.
+    async fn start(&self, name: &str) -> Result<Arc<dyn Target>, TargetError>;
+}
+
+/// One scenario of one system, perhaps under a mutant.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What is tried.
+    pub subject: Arc<Subject>,
+    /// The feature's name.
+    pub feature: String,
+    /// The guarantee's id.
+    pub guarantee: String,
+    /// The guarantee's sentence.
+    pub promise: String,
+    /// What is done.
+    pub scenario: Arc<Scenario>,
+    /// Which of several Redis of the set a generic feature speaks of.
+    pub redis: Option<usize>,
+    /// What is changed beforehand.
+    pub mutant: Option<&'static Mutant>,
+    /// From 1.
+    pub repetition: usize,
+}
+
+impl Case {
+    /// Every case of the subjects that `selected` takes, in the order of the features.
+    pub fn of(subjects: &[Arc<Subject>], repeat: usize, selected: impl Fn(&str, &Scenario) -> bool) -> Vec<Self> {
+        let mut cases = Vec::new();
+        for subject in subjects {
+            for document in &subject.system.documents {
+                for guarantee in &document.guarantees {
+                    for scenario in guarantee.scenarios.iter().filter(|scenario| selected(&guarantee.id, scenario)) {
+                        cases.extend((1..=repeat).map(|repetition| Self {
+                            subject: Arc::clone(subject),
+                            feature: document.name.clone(),
+                            guarantee: guarantee.id.clone(),
+                            promise: guarantee.promise.clone(),
+                            scenario: Arc::clone(scenario),
+                            redis: None,
+                            mutant: None,
+                            repetition,
+                        }));
+                    }
+                }
+            }
+        }
+        cases
+    }
+
+    /// Whether the feature is for any manifest set, so that nothing is promised but by the manifests.
+    #[must_use]
+    pub fn is_generic(&self) -> bool {
+        self.guarantee.starts_with("GEN-")
+    }
+
+    /// A short name for logs, namespaces and folders: letters, digits and hyphens.
+    #[must_use]
+    pub fn slug(&self) -> String {
+        let mut words = vec![self.guarantee.clone()];
+        words.extend(self.mutant.map(|mutant| mutant.name.to_owned()));
+        words.push(self.scenario.name.clone());
+        if self.repetition > 1 {
+            words.push(self.repetition.to_string());
+        }
+        let mut slug = String::new();
+        for letter in words.join("-").to_lowercase().chars() {
+            match letter {
+                'a'..='z' | '0'..='9' => slug.push(letter),
+                _ if slug.ends_with('-') => {}
+                _ => slug.push('-'),
+            }
+        }
+        slug.truncate(80);
+        slug.trim_matches('-').to_owned()
+    }
+}
+
+/// How cases are run.
+pub struct Runner {
+    /// Where.
+    pub provider: Arc<dyn Provider>,
+    /// How many at once.
+    pub jobs: usize,
+    /// Where evidence goes, and the run's clock.
+    pub store: Store,
+    /// Who is told.
+    pub events: UnboundedSender<Event>,
+    /// Ends the run early.
+    pub cancel: CancellationToken,
+}
+
+impl Runner {
+    /// Runs all cases, long ones first, and gives their results in the order of the cases.
+    ///
+    /// Must be polled on one thread (a `LocalSet` or `block_on`): steps are not `Send`.
+    pub async fn run(&self, cases: &[Case]) -> Vec<ScenarioResult> {
+        let steps = World::collection();
+        let (long, short): (Vec<usize>, Vec<usize>) =
+            (0..cases.len()).partition(|&index| cases[index].scenario.tags.iter().any(|tag| tag == "long"));
+        let mut waiting: VecDeque<usize> = long.into_iter().chain(short).collect();
+        let mut running = FuturesUnordered::new();
+        let mut results: Vec<Option<ScenarioResult>> = vec![None; cases.len()];
+        loop {
+            while running.len() < self.jobs.max(1) && !self.cancel.is_cancelled() {
+                let Some(index) = waiting.pop_front() else { break };
+                let steps = &steps;
+                running.push(async move { (index, self.case(index, &cases[index], steps).await) });
+            }
+            let Some((index, result)) = running.next().await else { break };
+            results[index] = Some(result);
+        }
+        results
+            .into_iter()
+            .zip(cases)
+            .map(|(result, case)| {
+                result.unwrap_or_else(|| self.result(case, Outcome::Skipped { reason: "the run was interrupted".into() }, Instant::now()))
+            })
+            .collect()
+    }
+
+    async fn case(&self, index: usize, case: &Case, steps: &Collection<World>) -> ScenarioResult {
+        let began = Instant::now();
+        self.tell(Event::ScenarioStarted { index });
+        let evidence = match self.store.scenario(&case.guarantee, &case.slug(), case.repetition) {
+            Ok(evidence) => evidence,
+            Err(error) => {
+                let message = format!("{:#}", anyhow::Error::from(error));
+                let result = self.result(case, Outcome::Broken { step: String::new(), message }, began);
+                self.tell(Event::ScenarioFinished { index, result: Box::new(result.clone()) });
+                return result;
+            }
+        };
+        let mut world = World::of(case.clone(), Arc::clone(&self.provider), evidence.clone());
+        let (outcome, begun) = within_scenario(self.steps(index, case, steps, &mut world)).await;
+        let outcome = world.leave(outcome).await;
+        let outcome = match outcome {
+            Outcome::Passed | Outcome::Failed { .. } if case.mutant.is_some() && !world.mutated() => {
+                Outcome::Broken { step: String::new(), message: NOTHING_TO_CHANGE.into() }
+            }
+            outcome => outcome,
+        };
+        let mut result = self.result(case, outcome, began);
+        result.steps = begun;
+        result.evidence = Some(evidence.folder().to_path_buf());
+        result.notes = world.notes();
+        result.fixtures = world.fixtures();
+        self.store.redactor().result(&mut result);
+        if let Err(error) = evidence.finish(&result).await
+            // A proof that cannot be shown is none, but a violation stays one.
+            && !matches!(result.outcome, Outcome::Failed { .. })
+        {
+            result.outcome = Outcome::Broken { step: "writing the evidence".into(), message: format!("{:#}", anyhow::Error::from(error)) };
+        }
+        self.tell(Event::ScenarioFinished { index, result: Box::new(result.clone()) });
+        result
+    }
+
+    async fn steps(&self, index: usize, case: &Case, steps: &Collection<World>, world: &mut World) -> (Outcome, Vec<StepResult>) {
+        let mut begun = Vec::new();
+        for step in &case.scenario.steps {
+            let text = format!("{} {}", step.keyword.trim(), step.value);
+            let function = match steps.find(step) {
+                Ok(Some((function, _, _, context))) => Ok((*function, context)),
+                Ok(None) => Err("no function stands behind this phrase; `redis-conformance steps` lists those that there are".to_owned()),
+                Err(ambiguous) => Err(format!("several functions stand behind this phrase: {ambiguous}")),
+            };
+            let (function, context) = match function {
+                Ok(found) => found,
+                Err(message) => return (Outcome::Broken { step: text, message }, begun),
+            };
+            self.tell(Event::StepStarted { index, text: text.clone(), limit: None });
+            world.evidence().timeline("step", serde_json::json!({ "text": text }));
+            let start = Instant::now();
+            let ended = tokio::select! {
+                ended = AssertUnwindSafe(function(world, context)).catch_unwind() => ended,
+                () = self.cancel.cancelled() => {
+                    return (Outcome::Skipped { reason: format!("interrupted while: {text}") }, begun);
+                }
+            };
+            begun.push(StepResult { text: text.clone(), took: start.elapsed() });
+            if let Err(panic) = ended {
+                let failure = Failure::take().unwrap_or_else(|| Failure::broken(said(panic.as_ref())));
+                return (failure.at(text), begun);
+            }
+        }
+        (Outcome::Passed, begun)
+    }
+
+    fn result(&self, case: &Case, outcome: Outcome, began: Instant) -> ScenarioResult {
+        ScenarioResult {
+            system: case.subject.system.name.clone(),
+            feature: case.feature.clone(),
+            guarantee: case.guarantee.clone(),
+            promise: case.promise.clone(),
+            scenario: case.scenario.name.clone(),
+            place: case.scenario.place.clone(),
+            repetition: case.repetition,
+            outcome,
+            steps: Vec::new(),
+            notes: Vec::new(),
+            fixtures: Vec::new(),
+            started: self.store.clock().elapsed().saturating_sub(began.elapsed()),
+            took: began.elapsed(),
+            evidence: None,
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // The listener ends before us only when its output is gone, which ends the run by other means.
+        if self.events.send(event).is_err() {
+            tracing::debug!("nobody listens to events any more");
+        }
+    }
+}
+
+/// The words of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()))
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}

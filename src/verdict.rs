@@ -1,11 +1,18 @@
 //! What became of a scenario, a guarantee and a run, and which exit code that makes; it renders nothing.
 
+mod exit;
+mod guarantee;
+mod mutation;
+
 use crate::{manifest::Place, target::Capability};
-use serde::Serialize;
+pub use exit::{Ending, Exit};
+pub use guarantee::{Counts, Guarantee, Standing};
+pub use mutation::{Fate, MutantResult, Mutation};
+use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
 /// What became of one scenario.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every step held.
@@ -39,7 +46,7 @@ pub enum Outcome {
 }
 
 /// One finished scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScenarioResult {
     /// The system as the user named it: `mcp`, `agentsmith`, or a path.
     pub system: String,
@@ -61,55 +68,58 @@ pub struct ScenarioResult {
     /// Each step that was begun, in order.
     pub steps: Vec<StepResult>,
     /// What was measured or found on the way: `RTO 412 ms`, `lost 200 of 200`; one sentence each.
+    #[serde(default)]
     pub notes: Vec<String>,
+    /// Where in the manifests the fields stand that the outcome speaks of.
+    #[serde(default)]
+    pub manifests: Vec<Place>,
     /// Fixture programs that helped to reach the verdict.
+    #[serde(default)]
     pub fixtures: Vec<String>,
     /// Time since the run began.
+    #[serde(rename = "started_ms", with = "milliseconds")]
     pub started: Duration,
     /// Wall time of the scenario.
+    #[serde(rename = "took_ms", with = "milliseconds")]
     pub took: Duration,
     /// Where its evidence lies.
     pub evidence: Option<PathBuf>,
 }
 
 /// One step of a finished scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepResult {
     /// Keyword and text.
     pub text: String,
     /// Wall time.
+    #[serde(rename = "took_ms", with = "milliseconds")]
     pub took: Duration,
 }
 
 /// What a run came to.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verdict {
     /// Every selected scenario, in the order of the features.
     pub scenarios: Vec<ScenarioResult>,
     /// What the reader must know of the run as a whole: the Redis version used, containers without a program; one sentence each.
+    #[serde(default)]
     pub remarks: Vec<String>,
     /// The run was interrupted before everything selected had been tried.
+    #[serde(default)]
     pub interrupted: bool,
 }
 
-/// How the process ends; each has a row in `docs/exit-codes.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[repr(u8)]
-pub enum Exit {
-    /// Every selected guarantee holds, those apart for which the target lacks a capability.
-    Conformant = 0,
-    /// A guarantee is violated.
-    Violated = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// A verdict is Broken, or target or input cannot be used at all.
-    Unusable = 3,
-    /// Something selected got no decided verdict, or nothing ran.
-    Undecided = 4,
-    /// A mutant survived.
-    Survived = 5,
-    /// Our own bug.
-    Bug = 70,
-    /// Interrupted by the user.
-    Interrupted = 130,
+/// Times as milliseconds with one decimal, as reports show them.
+pub(crate) mod milliseconds {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64((time.as_secs_f64() * 10_000.0).round() / 10.0)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let milliseconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(milliseconds / 1000.0).map_err(serde::de::Error::custom)
+    }
 }

@@ -1,11 +1,44 @@
 //! Reads manifest sets: objects as `kubectl apply` would send them, each field with its file, line and column.
 
-use serde::Serialize;
+mod error;
+mod files;
+mod image;
+pub mod kinds;
+mod kustomization;
+mod kustomize;
+mod load;
+mod object;
+mod objects;
+mod origin;
+pub mod pointer;
+pub mod quantity;
+mod refusal;
+pub mod roles;
+mod scalar;
+pub mod selector;
+mod set;
+mod strict;
+mod workload;
+mod yaml;
+
+pub use error::ManifestError;
+pub use image::{ImageRef, Version};
+pub use kustomize::renderer;
+pub use quantity::Quantity;
+pub use refusal::Refusal;
+pub use roles::Roles;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+pub use workload::{Container, Workload};
 
 /// Where something stands: file, line and column, both from 1.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The file, as the user would name it.
     pub file: Arc<PathBuf>,
@@ -13,6 +46,14 @@ pub struct Place {
     pub line: u64,
     /// From 1; 0 where only the line is known.
     pub column: u64,
+}
+
+impl Place {
+    /// A file of which nothing more is known.
+    #[must_use]
+    pub fn of_file(path: impl AsRef<Path>) -> Self {
+        Self { file: Arc::new(path.as_ref().to_owned()), line: 0, column: 0 }
+    }
 }
 
 impl fmt::Display for Place {

@@ -1,1 +1,20 @@
-//! Steps.
+//! The phrases that features may use, by noun; a step knows no target, only verbs and capabilities.
+
+mod bus;
+mod claims;
+mod data;
+mod failure;
+mod faults;
+mod manifests;
+mod memory;
+mod promise;
+mod redis;
+mod runbook;
+mod servers;
+mod stage;
+mod variants;
+mod workload;
+mod world;
+
+pub use failure::{Failure, Step, within_scenario};
+pub use world::World;

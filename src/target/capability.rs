@@ -21,6 +21,8 @@ pub enum Capability {
     StorageClasses,
     /// Storage that follows the pod to another node.
     SharedStorage,
+    /// New volumes can be made to belong to root, as a fresh block device's file system does.
+    RootOwnedVolumes,
     /// A program stands for the image.
     Program(String),
     /// An object kind or field that the target does not implement, by name, with its place.
@@ -37,6 +39,7 @@ impl fmt::Display for Capability {
             Self::VolumeExpansion => f.write_str("volume-expansion"),
             Self::StorageClasses => f.write_str("storage-classes"),
             Self::SharedStorage => f.write_str("shared-storage"),
+            Self::RootOwnedVolumes => f.write_str("root-owned-volumes"),
             Self::Program(image) => write!(f, "program for {image}"),
             Self::Field(field) => f.write_str(field),
         }

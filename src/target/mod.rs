@@ -11,6 +11,7 @@ use async_trait::async_trait;
 pub use capability::{Capability, Unsupported};
 use serde_json::Value;
 use std::{
+    fmt,
     pin::Pin,
     time::{Duration, SystemTime},
 };
@@ -70,6 +71,12 @@ pub struct ContainerRef {
     pub container: String,
 }
 
+impl fmt::Display for ContainerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}, container {}", self.namespace, self.pod, self.container)
+    }
+}
+
 /// Which process a container is running: proof that a fault happened is a change of this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -116,8 +123,19 @@ pub enum Kill {
 pub struct Applied {
     /// Containers that are not started since nothing here stands for their image.
     pub without_program: Vec<WithoutProgram>,
+    /// Containers for whose image a fixture of ours stands.
+    pub fixtures: Vec<Fixture>,
     /// Objects and fields that this target does not carry out though it accepts them (a ServiceMonitor without its CRD); one sentence each.
     pub remarks: Vec<String>,
+}
+
+/// A container that a fixture program of ours stands in for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fixture {
+    /// The object whose template has it.
+    pub owner: ObjectKey,
+    /// The fixture's name: `dispatcher`.
+    pub program: String,
 }
 
 /// A container that cannot run here.
@@ -192,6 +210,15 @@ pub trait Target: Send + Sync {
 
     /// A client pod in the namespace, ready, whose container has this program at `/usr/local/bin/redis-conformance`; made at the first call.
     async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError>;
+
+    /// From now on the directories of new volumes belong to root and only root may write, as on a fresh block device.
+    async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
+        Err(Unsupported {
+            capability: Capability::RootOwnedVolumes,
+            reason: "its storage makes directories that everybody may write".into(),
+        }
+        .into())
+    }
 
     /// Takes everything down and waits until it is gone.
     async fn down(&self) -> Result<(), TargetError>;

@@ -2,17 +2,31 @@
 //!
 //! The seam to `control`: [`Network`] (one a cluster), [`Sandbox`] (one a pod), [`Running`] (one a container).
 
-use crate::target::{ExecOutput, TargetError, Unsupported};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::SystemTime,
-};
+mod cgroup;
+pub(super) mod container;
+pub(super) mod facts;
+mod join;
+mod link;
+mod log;
+mod mounts;
+mod namespace;
+mod network;
+mod plan;
+mod processes;
+mod resolver;
+mod root;
+mod running;
+mod sandbox;
+mod services;
+pub mod storage;
 
-/// The network of one cluster: a namespace of its own in which pods, Services and the resolver meet.
-#[derive(Debug)]
-pub struct Network {}
+pub use facts::{CgroupVersion, Facts, facts};
+pub use join::ExecError;
+pub use network::Network;
+pub use processes::{FreezeError, ProcessInfo};
+pub use running::{Running, StartError};
+pub use sandbox::Sandbox;
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 /// What the packet filter does for Services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +43,8 @@ pub struct ServiceRule {
     pub client_affinity: bool,
 }
 
-/// Names that the resolver answers: fully qualified, lower case, without the last dot.
+/// Names that the resolver answers: fully qualified, lower case, without the last dot. A name with an empty list exists and has
+/// no address (NODATA); one that is not here does not exist (NXDOMAIN), as a headless Service without endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// A records.
@@ -39,10 +54,6 @@ pub struct Names {
     /// CNAME records of ExternalName Services.
     pub aliases: BTreeMap<String, String>,
 }
-
-/// A pod's network, UTS and IPC namespaces, and its address.
-#[derive(Debug)]
-pub struct Sandbox {}
 
 /// What a container's file system begins with.
 #[derive(Clone, Debug, Default)]
@@ -95,10 +106,6 @@ pub struct ContainerSpec {
     pub log: PathBuf,
 }
 
-/// A container's main process.
-#[derive(Debug)]
-pub struct Running {}
-
 /// How a container's main process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -108,4 +115,24 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// The kernel killed it for memory.
     pub out_of_memory: bool,
+}
+
+#[cfg(test)]
+impl ContainerSpec {
+    /// A container of this command as root, without volumes.
+    fn example(command: &[&str]) -> Self {
+        Self {
+            name: "example".into(),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            environment: Vec::new(),
+            directory: "/".into(),
+            user: (0, 0, Vec::new()),
+            capabilities: (Vec::new(), Vec::new()),
+            no_new_privileges: false,
+            root: Root::default(),
+            mounts: Vec::new(),
+            memory: None,
+            log: "/dev/null".into(),
+        }
+    }
 }

@@ -1,0 +1,405 @@
+//! A target that writes each call, its answer and its time into the evidence; steps log nothing.
+//!
+//! Waits look many times a second: a look that saw the same as the one before is counted, not written again.
+
+use super::Evidence;
+use crate::{
+    manifest::{Object, ObjectKey},
+    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError, Unsupported},
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Bytes of a command's output that go into the timeline.
+const SHOWN: usize = 4096;
+
+/// Decorates a target.
+pub struct Recorded<T: ?Sized> {
+    inner: Arc<T>,
+    evidence: Evidence,
+    /// What each look saw last, and how many saw the same since.
+    seen: Mutex<HashMap<String, (Value, u64)>>,
+}
+
+impl<T: Target + ?Sized> Recorded<T> {
+    /// Records every call of `inner`.
+    pub fn new(inner: Arc<T>, evidence: Evidence) -> Self {
+        Self { inner, evidence, seen: Mutex::default() }
+    }
+
+    /// Notes a look unless it saw what the one before saw.
+    fn look<V, E: Display + std::error::Error>(
+        &self,
+        verb: &str,
+        of: Value,
+        began: Instant,
+        result: &Result<V, E>,
+        answer: impl Fn(&V) -> Value,
+    ) {
+        let saw = match result {
+            Ok(value) => answer(value),
+            Err(error) => chain(error).into(),
+        };
+        let key = format!("{verb} {of}");
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = match seen.get_mut(&key) {
+            Some((last, same)) if *last == saw => {
+                *same += 1;
+                return;
+            }
+            Some((_, same)) => *same,
+            None => 0,
+        };
+        seen.insert(key, (saw, 0));
+        drop(seen);
+        let of = if same == 0 { of } else { json!({"of": of, "looks_that_saw_the_same_before": same}) };
+        self.note(verb, of, began, result, answer);
+    }
+
+    /// Notes a call that has ended.
+    fn note<V, E: Display + std::error::Error>(
+        &self,
+        verb: &str,
+        of: Value,
+        began: Instant,
+        result: &Result<V, E>,
+        answer: impl FnOnce(&V) -> Value,
+    ) {
+        let mut call = json!({"verb": verb, "of": of, "took_ms": (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0});
+        match result {
+            Ok(value) => call["answer"] = answer(value),
+            Err(error) => call["error"] = chain(error).into(),
+        }
+        self.evidence.timeline("call", call);
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn shown(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    if bytes.len() > SHOWN { json!({"text": text, "cut_from_bytes": bytes.len()}) } else { text.into() }
+}
+
+fn name(container: &ContainerRef) -> Value {
+    format!("{}/{}/{}", container.namespace, container.pod, container.container).into()
+}
+
+fn nothing<V>(_: &V) -> Value {
+    Value::Null
+}
+
+fn process(process: &Process) -> Value {
+    let Process { pod_uid, restarts, started, frozen } = process;
+    json!({"pod_uid": pod_uid, "restarts": restarts, "started": super::rfc3339(*started), "frozen": frozen})
+}
+
+#[async_trait]
+impl<T: Target + ?Sized> Target for Recorded<T> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn capability(&self, capability: Capability) -> Result<(), Unsupported> {
+        let began = Instant::now();
+        let of = capability.to_string().into();
+        let result = self.inner.capability(capability).await;
+        self.look("capability", of, began, &result, nothing);
+        result
+    }
+
+    async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {
+        for object in objects {
+            self.evidence.redactor().object(&object.json);
+        }
+        let list: Vec<&Value> = objects.iter().map(|object| &object.json).collect();
+        let text = serde_json::to_vec_pretty(&list).map_err(|cause| TargetError::broken("writing the objects down", cause))?;
+        self.evidence.file("objects.json", text);
+        let began = Instant::now();
+        let result = self.inner.apply(objects).await;
+        self.note("apply", json!({"objects": objects.len()}), began, &result, |applied| {
+            let without: Vec<String> = applied
+                .without_program
+                .iter()
+                .map(|missing| format!("{}: {} ({})", missing.owner, missing.container, missing.image))
+                .collect();
+            json!({"without_program": without, "remarks": applied.remarks})
+        });
+        result
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.get(key).await;
+        // Waits look at objects many times a second; the status is what they look for.
+        self.look("get", key.to_string().into(), began, &result, |object| {
+            object.as_ref().map_or(Value::Null, |object| object["status"].clone())
+        });
+        result
+    }
+
+    async fn list(&self, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.list(kind, namespace).await;
+        self.look("list", json!({"kind": kind, "namespace": namespace}), began, &result, |objects| {
+            objects.iter().map(|object| object["metadata"]["name"].clone()).collect()
+        });
+        result
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes()
+    }
+
+    async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.delete(key, grace).await;
+        let of = json!({"object": key.to_string(), "grace_seconds": grace.map(|grace| grace.as_secs_f64())});
+        self.note("delete", of, began, &result, nothing);
+        result
+    }
+
+    async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.patch(key, patch).await;
+        self.note("patch", json!({"object": key.to_string(), "patch": patch}), began, &result, nothing);
+        result
+    }
+
+    async fn exec(&self, container: &ContainerRef, command: &[&str], stdin: &[u8]) -> Result<ExecOutput, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.exec(container, command, stdin).await;
+        let of = json!({"container": name(container), "command": command, "stdin_bytes": stdin.len()});
+        self.note(
+            "exec",
+            of,
+            began,
+            &result,
+            |output| json!({"code": output.code, "stdout": shown(&output.stdout), "stderr": shown(&output.stderr)}),
+        );
+        result
+    }
+
+    async fn attach(&self, container: &ContainerRef, command: &[&str]) -> Result<Attached, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.attach(container, command).await;
+        // `Attached` has no Debug, and its streams are the ledger's to record.
+        let noted = result.as_ref().map(|_| ()).map_err(|error| Told(chain(error)));
+        self.note("attach", json!({"container": name(container), "command": command}), began, &noted, nothing);
+        result
+    }
+
+    async fn logs(&self, container: &ContainerRef, previous: bool) -> Result<Vec<u8>, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.logs(container, previous).await;
+        let of = json!({"container": name(container), "previous": previous});
+        self.look("logs", of, began, &result, |bytes| json!({"bytes": bytes.len()}));
+        result
+    }
+
+    async fn process(&self, container: &ContainerRef) -> Result<Process, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.process(container).await;
+        self.look("process", name(container), began, &result, process);
+        result
+    }
+
+    async fn kill(&self, container: &ContainerRef, how: Kill) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.kill(container, how).await;
+        self.note("kill", json!({"container": name(container), "how": format!("{how:?}")}), began, &result, nothing);
+        result
+    }
+
+    async fn freeze(&self, container: &ContainerRef) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.freeze(container).await;
+        self.note("freeze", name(container), began, &result, nothing);
+        result
+    }
+
+    async fn thaw(&self, container: &ContainerRef) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.thaw(container).await;
+        self.note("thaw", name(container), began, &result, nothing);
+        result
+    }
+
+    async fn stop_node(&self, node: &str) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.stop_node(node).await;
+        self.note("stop_node", node.into(), began, &result, nothing);
+        result
+    }
+
+    async fn start_node(&self, node: &str) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.start_node(node).await;
+        self.note("start_node", node.into(), began, &result, nothing);
+        result
+    }
+
+    async fn restart_everything(&self) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.restart_everything().await;
+        self.note("restart_everything", Value::Null, began, &result, nothing);
+        result
+    }
+
+    async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.client(namespace).await;
+        self.note("client", namespace.into(), began, &result, name);
+        result
+    }
+
+    async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.new_volumes_belong_to_root().await;
+        self.note("new_volumes_belong_to_root", Value::Null, began, &result, nothing);
+        result
+    }
+
+    async fn down(&self) -> Result<(), TargetError> {
+        let began = Instant::now();
+        let result = self.inner.down().await;
+        self.note("down", Value::Null, began, &result, nothing);
+        result
+    }
+}
+
+/// An error that has been told already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Told(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{Clock, Redactor},
+        verdict::{Outcome, ScenarioResult},
+    };
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A target of one pod that becomes ready at the third look.
+    struct Fake {
+        looks: AtomicU64,
+        changes: watch::Receiver<u64>,
+    }
+
+    fn no<V>() -> Result<V, TargetError> {
+        Err(TargetError::broken("asking the fake", anyhow::anyhow!("it has none")))
+    }
+
+    #[async_trait]
+    impl Target for Fake {
+        fn name(&self) -> &'static str {
+            "fake"
+        }
+        async fn capability(&self, _: Capability) -> Result<(), Unsupported> {
+            Ok(())
+        }
+        async fn apply(&self, _: &[Object]) -> Result<Applied, TargetError> {
+            Ok(Applied::default())
+        }
+        async fn get(&self, _: &ObjectKey) -> Result<Option<Value>, TargetError> {
+            Ok(Some(json!({"status": {"ready": self.looks.fetch_add(1, Ordering::Relaxed) >= 2}})))
+        }
+        async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Value>, TargetError> {
+            no()
+        }
+        fn changes(&self) -> watch::Receiver<u64> {
+            self.changes.clone()
+        }
+        async fn delete(&self, _: &ObjectKey, _: Option<Duration>) -> Result<(), TargetError> {
+            no()
+        }
+        async fn patch(&self, _: &ObjectKey, _: &Value) -> Result<Value, TargetError> {
+            no()
+        }
+        async fn exec(&self, _: &ContainerRef, _: &[&str], _: &[u8]) -> Result<ExecOutput, TargetError> {
+            Ok(ExecOutput { code: 0, stdout: b"hunter22".to_vec(), stderr: Vec::new() })
+        }
+        async fn attach(&self, _: &ContainerRef, _: &[&str]) -> Result<Attached, TargetError> {
+            no()
+        }
+        async fn logs(&self, _: &ContainerRef, _: bool) -> Result<Vec<u8>, TargetError> {
+            no()
+        }
+        async fn process(&self, _: &ContainerRef) -> Result<Process, TargetError> {
+            no()
+        }
+        async fn kill(&self, _: &ContainerRef, _: Kill) -> Result<(), TargetError> {
+            no()
+        }
+        async fn freeze(&self, _: &ContainerRef) -> Result<(), TargetError> {
+            no()
+        }
+        async fn thaw(&self, _: &ContainerRef) -> Result<(), TargetError> {
+            no()
+        }
+        async fn stop_node(&self, _: &str) -> Result<(), TargetError> {
+            no()
+        }
+        async fn start_node(&self, _: &str) -> Result<(), TargetError> {
+            no()
+        }
+        async fn restart_everything(&self) -> Result<(), TargetError> {
+            no()
+        }
+        async fn client(&self, _: &str) -> Result<ContainerRef, TargetError> {
+            no()
+        }
+        async fn down(&self) -> Result<(), TargetError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_are_written_once_and_secrets_of_applied_objects_never() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let evidence = Evidence::create(&root.path().join("s"), Clock::start(), Redactor::default()).expect("begins");
+        let (_sender, changes) = watch::channel(0);
+        let fake: Arc<dyn Target> = Arc::new(Fake { looks: AtomicU64::new(0), changes });
+        let target = Recorded::new(fake, evidence.clone());
+        let secret = json!({"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"password": "hunter22"}});
+        let object = Object { json: secret, places: std::collections::BTreeMap::new(), place: crate::manifest::Place::default() };
+        target.apply(&[object]).await.expect("applied");
+        let key = ObjectKey { kind: "Pod".into(), namespace: "mcp".into(), name: "redis".into() };
+        for _ in 0..3 {
+            target.get(&key).await.expect("seen");
+        }
+        let container = ContainerRef { namespace: "mcp".into(), pod: "redis".into(), container: "redis".into() };
+        target.exec(&container, &["redis-cli", "-a", "hunter22"], b"").await.expect("ran");
+        target.kill(&container, Kill::Kill).await.expect_err("the fake kills nothing");
+        crate::evidence::diagnose(&target, &evidence).await;
+        let folder = evidence.finish(&ScenarioResult::sample("A-1", Outcome::Passed)).await.expect("written");
+        let text = std::fs::read_to_string(folder.join("timeline.jsonl")).expect("read");
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let verbs: Vec<&str> = lines.iter().filter_map(|line| line["detail"]["verb"].as_str()).take(5).collect();
+        assert_eq!(verbs, ["apply", "get", "get", "exec", "kill"]);
+        assert_eq!(lines[2]["detail"]["of"]["looks_that_saw_the_same_before"], 1);
+        assert_eq!(lines[4]["detail"]["error"], "asking the fake: it has none");
+        assert!(lines.iter().any(|line| line["kind"] == "diagnosis"), "what could not be had is told: {text}");
+        assert!(!text.contains("hunter22"), "{text}");
+        assert!(!std::fs::read_to_string(folder.join("objects.json")).expect("read").contains("hunter22"));
+    }
+}

@@ -1,0 +1,150 @@
+//! Puts together what one Redis or Sentinel is: configuration, ports, data, password.
+
+use super::{
+    Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Setting, around, conf, data,
+    disk::Disk,
+};
+use crate::manifest::{ManifestSet, Place};
+use serde_json::Value;
+
+/// The configuration that the container's server would have.
+fn config(seen: &Seen<'_>, disk: &Disk) -> Config {
+    let mut config = Config::default();
+    let open = |path: &str| disk.open(&seen.container, path, &seen.files);
+    bitnami(seen, &mut config);
+    let mut arguments = seen.start.arguments.as_slice();
+    // The first word is a file, unless it is an option.
+    if let Some((file, rest)) = arguments.split_first().filter(|(first, _)| !first.starts_with('-')) {
+        config.include(file, &seen.start.place, 0, &open);
+        arguments = rest;
+    }
+    config.read(&conf::arguments_as_text(arguments), &seen.start.place, true, 0, &open);
+    config
+}
+
+/// What Bitnami's images make of their environment.
+fn bitnami(seen: &Seen<'_>, config: &mut Config) {
+    let image = seen.container.image();
+    if !image.repository.starts_with("bitnami") {
+        return;
+    }
+    let place = seen.container.workload.object.place_of(&seen.container.pointer);
+    let mut put = |name: &str, value: &str, place: &Place| config.add(name, Setting { values: vec![value.to_owned()], place: place.clone(), argument: false });
+    let is_valkey = image.base().contains("valkey");
+    put("dir", if is_valkey { "/bitnami/valkey/data" } else { "/bitnami/redis/data" }, &place);
+    put("appendonly", "yes", &place);
+    put("save", "", &place);
+    for variable in &seen.environment {
+        let Some(value) = &variable.value else { continue };
+        let name = variable.name.replacen("VALKEY_", "REDIS_", 1);
+        match name.as_str() {
+            "REDIS_PORT_NUMBER" | "REDIS_SENTINEL_PORT_NUMBER" => put("port", value, &variable.place),
+            "REDIS_AOF_ENABLED" => put("appendonly", value, &variable.place),
+            "REDIS_PASSWORD" if !value.is_empty() => put("requirepass", value, &variable.place),
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
+    let (container, workload) = (&seen.container, &seen.container.workload);
+    let config = config(seen, disk);
+    let number = |name: &str| config.value(name).and_then(|value| value.parse::<u16>().ok());
+    let port = number("port").unwrap_or(6379);
+    let tls_port = number("tls-port").filter(|port| *port != 0);
+    let ports = [Some(port).filter(|port| *port != 0), tls_port];
+    let services = ports.into_iter().flatten().flat_map(|port| around::services(set, workload, port)).collect();
+    let working = container.json.get("workingDir").and_then(Value::as_str).unwrap_or("/data");
+    let (dir, dir_place) = match config.setting("dir") {
+        Some(setting) => {
+            let dir = setting.values.first().map(String::as_str).unwrap_or_default();
+            (if dir.starts_with('/') { dir.to_owned() } else { format!("{working}/{dir}") }, setting.place.clone())
+        }
+        None => (working.to_owned(), workload.object.place_of(&container.pointer)),
+    };
+    let data = data::behind(set, container, data::clean(&dir), dir_place);
+    let words = || seen.start.commands.iter().flat_map(|(command, _)| &command.words);
+    let follows = |word: &String| ["replicaof", "slaveof", "REPLICAOF", "SLAVEOF"].iter().any(|name| word.contains(name));
+    let replicates = config.setting("replicaof").is_some()
+        || words().any(follows)
+        || seen.environment.iter().any(|variable| variable.name.ends_with("_REPLICATION_MODE") && matches!(variable.value.as_deref(), Some("slave" | "replica")));
+    Redis {
+        id: ContainerId::of(container),
+        replicas: workload.replicas(),
+        port,
+        tls_port,
+        services,
+        password: password(seen, &config),
+        hidden_start: seen.start.hidden,
+        data,
+        replicates,
+        budgets: around::selecting(set, workload, "PodDisruptionBudget", "/spec/selector"),
+        policies: around::selecting(set, workload, "NetworkPolicy", "/spec/podSelector"),
+        config,
+    }
+}
+
+/// The password that clients must give, traced back to its Secret where its text leads there.
+fn password(seen: &Seen<'_>, config: &Config) -> Option<Password> {
+    let setting = config.setting("requirepass")?;
+    let text = setting.values.first().filter(|text| !text.is_empty())?;
+    // A name that could not be filled in stands for a value that only the cluster knows.
+    let name = text.trim_start_matches(['$', '(', '{']).trim_end_matches([')', '}']);
+    let is_open = text.starts_with('$');
+    let by_name = seen.environment.iter().find(|variable| is_open && variable.name == name);
+    let by_value = seen.environment.iter().find(|variable| !is_open && variable.value.as_deref().map(str::trim) == Some(text.as_str()));
+    let from_file = seen.files.iter().find(|file| file.content.trim() == text).and_then(|file| Some((file.from.clone()?, file.path.rsplit('/').next()?.to_owned())));
+    Some(match by_name.or(by_value) {
+        Some(variable) => Password { value: variable.value.clone(), source: variable.source.clone(), place: setting.place.clone() },
+        None => Password { value: Some(text.clone()).filter(|_| !is_open), source: from_file, place: setting.place.clone() },
+    })
+}
+
+pub(super) fn sentinel(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Sentinel {
+    let workload = &seen.container.workload;
+    let config = config(seen, disk);
+    let port = config.value("port").and_then(|value| value.parse().ok()).unwrap_or(26379);
+    Sentinel {
+        id: ContainerId::of(&seen.container),
+        replicas: workload.replicas(),
+        port,
+        services: around::services(set, workload, port),
+        monitors: monitors(&config),
+        budgets: around::selecting(set, workload, "PodDisruptionBudget", "/spec/selector"),
+        policies: around::selecting(set, workload, "NetworkPolicy", "/spec/podSelector"),
+        config,
+    }
+}
+
+fn monitors(config: &Config) -> Vec<Monitor> {
+    let lines = config.settings("sentinel");
+    let mut found: Vec<Monitor> = Vec::new();
+    for line in lines {
+        let words: Vec<&str> = line.values.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["monitor", name, host, port, quorum, ..] => {
+                found.retain(|monitor| monitor.name != *name);
+                found.push(Monitor {
+                    name: (*name).to_owned(),
+                    host: (*host).to_owned(),
+                    port: port.parse().ok(),
+                    quorum: quorum.parse().ok(),
+                    down_after: 30_000,
+                    failover_timeout: 180_000,
+                    place: line.place.clone(),
+                });
+            }
+            [setting @ ("down-after-milliseconds" | "failover-timeout"), name, value, ..] => {
+                let Ok(millis) = value.parse() else { continue };
+                for monitor in found.iter_mut().filter(|monitor| monitor.name == *name) {
+                    match *setting {
+                        "failover-timeout" => monitor.failover_timeout = millis,
+                        _ => monitor.down_after = millis,
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}

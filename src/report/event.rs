@@ -1,0 +1,65 @@
+//! What a run tells while it runs: plain data from the executor to whatever shows it.
+
+use crate::{manifest::Place, verdict::ScenarioResult};
+use std::time::Duration;
+
+/// A scenario that the run will try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// The system as the user named it.
+    pub system: String,
+    /// The feature's name.
+    pub feature: String,
+    /// `MCP-P5`.
+    pub guarantee: String,
+    /// The promise in one sentence.
+    pub promise: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Feature file and line.
+    pub place: Place,
+}
+
+/// Something that happened in a run, in the order in which it happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The first event.
+    RunStarted {
+        /// Names the run in namespaces, folders and reports.
+        run_id: String,
+        /// Everything that will be tried; later events name a scenario by its index here.
+        selected: Vec<Selected>,
+        /// How many scenarios run at once.
+        jobs: usize,
+    },
+    /// A scenario begins.
+    ScenarioStarted {
+        /// Which.
+        index: usize,
+    },
+    /// A step of it begins.
+    StepStarted {
+        /// Which scenario.
+        index: usize,
+        /// The step with its keyword.
+        text: String,
+        /// The longest that the step may take, where it has a limit.
+        limit: Option<Duration>,
+    },
+    /// A scenario ended.
+    ScenarioFinished {
+        /// Which.
+        index: usize,
+        /// What became of it.
+        result: Box<ScenarioResult>,
+    },
+    /// Something that the reader must know of the run as a whole; one sentence.
+    Remark(String),
+    /// The user interrupted the run.
+    Interrupted {
+        /// What was going on, one sentence each.
+        doing: Vec<String>,
+    },
+    /// The last event.
+    RunFinished,
+}

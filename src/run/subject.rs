@@ -1,0 +1,67 @@
+//! What is tried: a system, its rendered manifests and their variants, each rendered once a run.
+
+use crate::{
+    manifest::{ManifestError, ManifestSet},
+    spec::System,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::Mutex;
+
+/// A rendered set, or why there is none.
+pub type Rendered = Result<Arc<ManifestSet>, Arc<ManifestError>>;
+
+/// A variant that a feature names, such as `emptydir`.
+#[derive(Clone, Debug)]
+pub enum Variant {
+    /// The tree has an overlay of that name.
+    Overlay(PathBuf, Rendered),
+    /// The tree has none: the step makes it by a change of the set.
+    Derived,
+}
+
+/// A system whose manifests are rendered at most once.
+#[derive(Debug)]
+pub struct Subject {
+    /// The system.
+    pub system: System,
+    rendered: Mutex<BTreeMap<PathBuf, Rendered>>,
+}
+
+impl Subject {
+    /// Nothing is rendered yet.
+    #[must_use]
+    pub fn new(system: System) -> Arc<Self> {
+        Arc::new(Self { system, rendered: Mutex::default() })
+    }
+
+    /// The set that is applied.
+    pub async fn manifests(&self) -> Rendered {
+        self.render(&self.system.manifests.clone()).await
+    }
+
+    /// The overlay of that name, if the tree has one.
+    pub async fn variant(&self, name: &str) -> Variant {
+        let overlay = self.system.tree.join("overlays").join(name);
+        if overlay.is_dir() {
+            let rendered = self.render(&overlay).await;
+            return Variant::Overlay(overlay, rendered);
+        }
+        Variant::Derived
+    }
+
+    /// A set given by its path.
+    pub async fn render(&self, path: &Path) -> Rendered {
+        // Held while rendering: scenarios that want the same set wait for the one that renders it.
+        let mut rendered = self.rendered.lock().await;
+        if let Some(known) = rendered.get(path) {
+            return known.clone();
+        }
+        let set = ManifestSet::load(path).await.map(Arc::new).map_err(Arc::new);
+        rendered.insert(path.to_path_buf(), set.clone());
+        set
+    }
+}

@@ -1,0 +1,175 @@
+//! Phrases about jobs on the bus: the dispatcher takes them, reports them, and ends their streams.
+
+use super::{Failure, Step, World, servers};
+use crate::{
+    fault::condition,
+    manifest::{ObjectKey, Roles, Workload},
+    target::Capability,
+    traffic::HttpRequest,
+    wait::{Look, Until},
+};
+use cucumber::{given, then, when};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A dispatcher at rest answers at once; two busy cores and a reconnecting client may take a few seconds.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A job that an earlier step submitted.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    id: String,
+    stream: String,
+}
+
+/// The workload that takes jobs, and where it answers: the client of Redis that a Service leads to.
+async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
+    let (set, redis) = (world.set()?, world.redis()?);
+    let roles = Roles::of(set.as_ref());
+    let candidates = roles.clients.iter().filter(|client| !client.ends && client.id.workload.namespace == redis.workload.namespace);
+    let found = candidates.filter_map(|client| Some((client, servers::ports_of(set.as_ref(), &client.id.workload)?))).next();
+    let Some((client, (service, port))) = found else {
+        return Err(Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher"));
+    };
+    if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.id.workload) {
+        let reason = format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}", without.image);
+        return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
+    }
+    let (workload, fixtures) = (client.id.workload.clone(), world.applied()?.fixtures.clone());
+    for fixture in fixtures.iter().filter(|fixture| fixture.owner == workload) {
+        world.helped_by(&fixture.program);
+    }
+    Ok((workload, format!("http://{}.{}:{port}", service.name, service.namespace)))
+}
+
+/// One request to the dispatcher: status and body, or what came instead.
+async fn ask(world: &mut World, method: &str, path: &str, body: Option<Value>) -> Step<Result<(u16, Value), String>> {
+    let url = format!("{}{path}", dispatcher(world).await?.1);
+    let client = world.client().await?;
+    let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let answer = client.http(&HttpRequest { method: method.into(), url, body, ..HttpRequest::default() }).await?;
+    Ok(answer.map(|answer| (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))))
+}
+
+#[given("the dispatcher is ready")]
+async fn the_dispatcher_is_ready(world: &mut World) -> Step {
+    let (workload, _) = dispatcher(world).await?;
+    let set = world.set()?;
+    let labels = set.get(&workload).and_then(Workload::of).map(|workload| workload.labels().clone()).unwrap_or_default();
+    let target = world.target().await?;
+    Until::within(Duration::from_secs(60))
+        .on(target.changes())
+        .met::<_, Failure, _>(format!("a ready pod of {workload}"), || async {
+            let pods = target.list("Pod", Some(&workload.namespace)).await?;
+            let of_it = |pod: &&Value| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value);
+            let ready = pods.iter().filter(of_it).any(|pod| condition(pod, "Ready").as_deref() == Some("True"));
+            Ok(if ready { Look::Ready(()) } else { Look::NotYet(format!("{} pods, none of it ready", pods.len())) })
+        })
+        .await
+}
+
+/// Submits a job and waits until it is what the step needs.
+async fn submit(world: &mut World, milliseconds: u64) -> Step<Job> {
+    let body = json!({ "steps": 4, "duration_ms": milliseconds });
+    match ask(world, "POST", "/jobs", Some(body)).await? {
+        Ok((status, answer)) if (200..300).contains(&status) => {
+            let text = |name: &str| answer[name].as_str().map(ToOwned::to_owned);
+            let id = text("id").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without an id: {answer}")))?;
+            let stream = text("stream").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without its stream: {answer}")))?;
+            Ok(Job { id, stream })
+        }
+        Ok((status, answer)) => Err(Failure::violated(format!("the dispatcher refuses a job with {status}: {answer}"))),
+        Err(reason) => Err(Failure::violated(format!("the dispatcher does not take a job: {reason}"))),
+    }
+}
+
+/// Waits until the job is in the state.
+async fn job_is(world: &mut World, job: &Job, wanted: &str) -> Step {
+    let (_, base) = dispatcher(world).await?;
+    let client = world.client().await?;
+    let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs/{}", job.id), ..HttpRequest::default() };
+    Until::within(ANSWER)
+        .met::<_, Failure, _>(format!("job {} to be {wanted}", job.id), || async {
+            Ok(match client.http(&request).await? {
+                Ok(answer) => {
+                    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+                    match body["state"].as_str() {
+                        Some(state) if state == wanted => Look::Ready(()),
+                        Some(state) => Look::NotYet(format!("the job is {state}")),
+                        None => Look::NotYet(format!("the dispatcher answers {}: {body}", answer.status)),
+                    }
+                }
+                Err(reason) => Look::NotYet(format!("the dispatcher does not answer: {reason}")),
+            })
+        })
+        .await
+}
+
+#[given("a job is in flight")]
+#[when("a job is in flight")]
+async fn a_job_is_in_flight(world: &mut World) -> Step {
+    // Longer than any of these scenarios: it cannot end by itself.
+    let job = submit(world, 600_000).await?;
+    job_is(world, &job, "running").await?;
+    world.data.job = Some(job);
+    Ok(())
+}
+
+#[when("a job has completed")]
+async fn a_job_has_completed(world: &mut World) -> Step {
+    let job = submit(world, 200).await?;
+    job_is(world, &job, "done").await?;
+    world.data.job = Some(job);
+    Ok(())
+}
+
+fn submitted(world: &World) -> Step<Job> {
+    world.data.job.clone().ok_or_else(|| Failure::broken("no job was submitted by an earlier step"))
+}
+
+#[then("the job in flight is reported lost")]
+async fn the_job_is_reported_lost(world: &mut World) -> Step {
+    let job = submitted(world)?;
+    job_is(world, &job, "lost").await
+}
+
+#[then("a new job completes")]
+async fn a_new_job_completes(world: &mut World) -> Step {
+    let job = submit(world, 200).await?;
+    job_is(world, &job, "done").await?;
+    if let Some(began) = world.fault.began {
+        world.note(format!("the first job after the fault is done {:.1} s after it", began.elapsed().as_secs_f64()));
+    }
+    Ok(())
+}
+
+#[then(expr = "its stream has a time to live of at most {int} seconds, which later entries do not renew")]
+async fn its_stream_has_a_time_to_live(world: &mut World, most: i64) -> Step {
+    let job = submitted(world)?;
+    let endpoint = world.endpoint(0).await?;
+    let first = world.command(&endpoint, &["PTTL", &job.stream]).await?.as_i64().unwrap_or(-2);
+    match first {
+        -2 => return Err(Failure::violated(format!("there is no stream {}", job.stream))),
+        -1 => return Err(Failure::violated(format!("the stream {} has no time to live", job.stream))),
+        left if left > most * 1000 => return Err(Failure::violated(format!("the stream lives {left} ms more, over {most} s"))),
+        _ => {}
+    }
+    let length = world.command(&endpoint, &["XLEN", &job.stream]).await?;
+    world.command(&endpoint, &["XADD", &job.stream, "*", "kind", "later"]).await?;
+    let later = world.command(&endpoint, &["PTTL", &job.stream]).await?.as_i64().unwrap_or(-2);
+    if later < 0 || later > first {
+        return Err(Failure::violated(format!("{first} ms were left, after a later entry {later} ms")));
+    }
+    world.note(format!("the stream of {length} entries lives {} s more at most", first / 1000));
+    Ok(())
+}
+
+#[then("its stream is gone")]
+async fn its_stream_is_gone(world: &mut World) -> Step {
+    let job = submitted(world)?;
+    let endpoint = world.endpoint(0).await?;
+    match world.command(&endpoint, &["EXISTS", &job.stream]).await?.as_i64() {
+        Some(0) => Ok(()),
+        found => Err(Failure::violated(format!("the job is done and EXISTS {} answers {found:?}", job.stream))),
+    }
+}

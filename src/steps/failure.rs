@@ -1,0 +1,161 @@
+//! How a step ends when it does not hold: typed, since a promise broken, a capability missing and a blind eye are three things.
+
+use crate::{
+    manifest::ManifestError,
+    target::{Capability, TargetError, Unsupported},
+    verdict::Outcome,
+    wait::TimedOut,
+};
+use std::{cell::RefCell, fmt, future::Future};
+
+/// What every step returns.
+pub type Step<T = ()> = Result<T, Failure>;
+
+/// Why a step did not hold.
+#[derive(Clone, Debug)]
+pub struct Failure(Why);
+
+#[derive(Clone, Debug)]
+enum Why {
+    Violated(String),
+    Unsupported(Unsupported),
+    Skipped(String),
+    Broken(String),
+}
+
+tokio::task_local! {
+    /// Cucumber keeps only the text of a step's error; the typed one travels here, one slot a scenario.
+    static SLOT: RefCell<Option<Failure>>;
+}
+
+/// Gives a scenario its slot.
+pub async fn within_scenario<F: Future>(scenario: F) -> F::Output {
+    SLOT.scope(RefCell::new(None), scenario).await
+}
+
+impl Failure {
+    /// The system under test broke the promise: what was expected and what was seen.
+    pub fn violated(seen: impl Into<String>) -> Self {
+        Self(Why::Violated(seen.into()))
+    }
+
+    /// We could not tell.
+    pub fn broken(why: impl Into<String>) -> Self {
+        Self(Why::Broken(why.into()))
+    }
+
+    /// Left out on purpose.
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self(Why::Skipped(reason.into()))
+    }
+
+    /// The target cannot do it.
+    pub fn unsupported(capability: Capability, reason: impl Into<String>) -> Self {
+        Self(Why::Unsupported(Unsupported { capability, reason: reason.into() }))
+    }
+
+    /// Takes the failure of the step that has just ended.
+    #[must_use]
+    pub fn take() -> Option<Self> {
+        SLOT.try_with(|slot| slot.borrow_mut().take()).ok().flatten()
+    }
+
+    /// The outcome of a scenario that ended with this at the step.
+    #[must_use]
+    pub fn at(self, step: String) -> Outcome {
+        match self.0 {
+            Why::Violated(message) => Outcome::Failed { step, message },
+            Why::Unsupported(Unsupported { capability, reason }) => Outcome::Unsupported { capability, reason },
+            Why::Skipped(reason) => Outcome::Skipped { reason },
+            Why::Broken(message) => Outcome::Broken { step, message },
+        }
+    }
+}
+
+/// Cucumber panics with this text; on its way the failure is laid into the scenario's slot.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Outside a scenario there is no slot, and the text is all that is wanted.
+        drop(SLOT.try_with(|slot| *slot.borrow_mut() = Some(self.clone())));
+        match &self.0 {
+            Why::Violated(text) | Why::Skipped(text) | Why::Broken(text) => f.write_str(text),
+            Why::Unsupported(unsupported) => unsupported.fmt(f),
+        }
+    }
+}
+
+/// The whole chain of causes on one line.
+fn chain(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Unsupported(unsupported) => Self(Why::Unsupported(unsupported)),
+            // What an API server refuses, a team cannot deploy.
+            refused @ TargetError::Refused { .. } => Self::violated(chain(refused)),
+            other => Self::broken(chain(other)),
+        }
+    }
+}
+
+impl From<Unsupported> for Failure {
+    fn from(unsupported: Unsupported) -> Self {
+        Self(Why::Unsupported(unsupported))
+    }
+}
+
+/// A condition of the promise that did not come true in its time.
+impl From<TimedOut> for Failure {
+    fn from(timed_out: TimedOut) -> Self {
+        Self::violated(timed_out.to_string())
+    }
+}
+
+impl From<&ManifestError> for Failure {
+    fn from(error: &ManifestError) -> Self {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(next) = cause {
+            text = format!("{text}: {next}");
+            cause = next.source();
+        }
+        Self::violated(text)
+    }
+}
+
+impl From<crate::traffic::TrafficError> for Failure {
+    fn from(error: crate::traffic::TrafficError) -> Self {
+        Self::broken(chain(error))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::broken(chain(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_typed_failure_survives_cucumber_s_text() {
+        within_scenario(async {
+            let text = Failure::unsupported(Capability::PowerLoss, "no such disk").to_string();
+            assert!(text.contains("power-loss"), "{text}");
+            let outcome = Failure::take().expect("laid into the slot").at("Then x".into());
+            assert!(matches!(outcome, Outcome::Unsupported { capability: Capability::PowerLoss, .. }));
+            assert!(Failure::take().is_none(), "taken once");
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_condition_that_never_came_true_breaks_the_promise() {
+        let timed_out = TimedOut { what: "Redis".into(), waited: std::time::Duration::from_secs(60), looks: 3, last: "0 of 1 ready".into() };
+        assert!(matches!(Failure::from(timed_out).at(String::new()), Outcome::Failed { message, .. } if message.contains("0 of 1 ready")));
+    }
+}

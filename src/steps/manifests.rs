@@ -1,0 +1,298 @@
+//! Phrases about the manifests alone.
+
+use super::{Failure, Step, World, workload::Redis};
+use crate::manifest::{ImageRef, ManifestSet, Object, Quantity, Roles, Volume, Workload};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use cucumber::{gherkin, then};
+use serde_json::Value;
+
+/// The workload that runs Redis, and Redis in it.
+fn redis(world: &World) -> Step<(Object, Redis)> {
+    Ok((world.redis_object()?, world.redis()?))
+}
+
+/// Compares a field of the Redis container with what the document says.
+fn field_is(world: &World, pointer: &str, expected: &Value) -> Step {
+    let (workload, redis) = redis(world)?;
+    let pointer = format!("{}{pointer}", redis.container_pointer());
+    let found = workload.json.pointer(&pointer);
+    if found == Some(expected) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "missing".to_owned(), Value::to_string);
+    Err(Failure::violated(format!("{pointer} is {found} and not {expected}, at {}", workload.place_of(&pointer))))
+}
+
+/// Compares a quantity of the Redis container: `0.1` is `100m`.
+fn quantity_is(world: &World, pointer: &str, expected: &str) -> Step {
+    let (workload, redis) = redis(world)?;
+    let pointer = format!("{}{pointer}", redis.container_pointer());
+    let found = workload.json.pointer(&pointer).map(|found| found.as_str().map_or_else(|| found.to_string(), ToOwned::to_owned));
+    let parsed = found.as_deref().and_then(|found| found.parse::<Quantity>().ok());
+    if parsed.is_some() && parsed == expected.parse::<Quantity>().ok() {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("{pointer} is {} and not {expected}, at {}", found.as_deref().unwrap_or("missing"), workload.place_of(&pointer))))
+}
+
+#[then(expr = "Redis mounts the claim {string} at its data directory")]
+async fn redis_mounts_the_claim(world: &mut World, claim: String) -> Step {
+    let (workload, redis) = redis(world)?;
+    let data = &redis.role.data;
+    match redis.claim() {
+        Some(name) if name == claim => Ok(()),
+        Some(name) => Err(Failure::violated(format!("the data directory {} is on the claim {name}, at {}", data.dir, data.place))),
+        None => {
+            let place = if data.mount.is_empty() { &data.place } else { &workload.place_of(&data.mount) };
+            Err(Failure::violated(format!("the data directory {} is on {}, at {place}", data.dir, describe(&data.volume))))
+        }
+    }
+}
+
+/// A volume in words.
+fn describe(volume: &Volume) -> String {
+    match volume {
+        Volume::Claim { name, .. } => format!("the claim {name}"),
+        Volume::Template { name } => format!("a claim of its own for each pod, from the template {name}"),
+        Volume::EmptyDir { memory: false } => "an emptyDir".into(),
+        Volume::EmptyDir { memory: true } => "an emptyDir in memory".into(),
+        Volume::HostPath { path } => format!("the node's directory {path}"),
+        Volume::Other { kind } => format!("a volume of kind {kind}"),
+        Volume::Unknown { name } => format!("{name}, which is no volume of the pod"),
+        Volume::Container => "no volume: it goes with the container".into(),
+    }
+}
+
+#[then(expr = "Redis has {int} replica in namespace {string}")]
+async fn redis_has_replicas(world: &mut World, replicas: i64, namespace: String) -> Step {
+    let (workload, redis) = redis(world)?;
+    if redis.workload.namespace != namespace {
+        return Err(Failure::violated(format!("Redis is in namespace {}, at {}", redis.workload.namespace, workload.place_of("/metadata/namespace"))));
+    }
+    // An absent field is one replica, as the API server's default has it.
+    let found = workload.json.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+    if found == replicas {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("it has {found} replicas, at {}", workload.place_of("/spec/replicas"))))
+}
+
+#[then(expr = "its image is {string}")]
+async fn its_image_is(world: &mut World, image: String) -> Step {
+    let (workload, redis) = redis(world)?;
+    // `docker.io/library/redis` is what `redis` stands for.
+    if redis.role.id.image == ImageRef::parse(&image) {
+        return Ok(());
+    }
+    let pointer = format!("{}/image", redis.container_pointer());
+    let found = workload.str_at(&pointer).unwrap_or("missing");
+    Err(Failure::violated(format!("its image is {found}, at {}", workload.place_of(&pointer))))
+}
+
+#[then(expr = "Redis requests {string} of cpu and {string} of memory")]
+async fn redis_requests(world: &mut World, cpu: String, memory: String) -> Step {
+    quantity_is(world, "/resources/requests/cpu", &cpu)?;
+    quantity_is(world, "/resources/requests/memory", &memory)
+}
+
+#[then(expr = "Redis is limited to {string} of cpu and {string} of memory")]
+async fn redis_is_limited_to(world: &mut World, cpu: String, memory: String) -> Step {
+    quantity_is(world, "/resources/limits/cpu", &cpu)?;
+    quantity_is(world, "/resources/limits/memory", &memory)
+}
+
+#[then(expr = "the {word} probe runs {string} after {int}, each {int} and for at most {int} seconds")]
+async fn the_probe_runs(world: &mut World, probe: String, command: String, delay: i64, period: i64, timeout: i64) -> Step {
+    let (workload, redis) = redis(world)?;
+    let pointer = format!("{}/{probe}Probe", redis.container_pointer());
+    let Some(found) = workload.json.pointer(&pointer) else {
+        return Err(Failure::violated(format!("there is no {probe} probe, at {}", workload.place_of(&pointer))));
+    };
+    let words: Vec<&str> = found.pointer("/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    // A shell around the command changes nothing of what is asked.
+    let asks = words.join(" ").contains(&command);
+    if !asks {
+        return Err(Failure::violated(format!("the {probe} probe does not run {command:?} but {found}, at {}", workload.place_of(&pointer))));
+    }
+    for (field, expected, default) in [("initialDelaySeconds", delay, 0), ("periodSeconds", period, 10), ("timeoutSeconds", timeout, 1)] {
+        let seconds = found.get(field).and_then(Value::as_i64).unwrap_or(default);
+        if seconds != expected {
+            let place = workload.place_of(&format!("{pointer}/{field}"));
+            return Err(Failure::violated(format!("{field} of the {probe} probe is {seconds} and not {expected}, at {place}")));
+        }
+    }
+    Ok(())
+}
+
+#[then("Redis must not run as root and must not escalate its privileges")]
+async fn redis_must_not_run_as_root(world: &mut World) -> Step {
+    let (workload, redis) = redis(world)?;
+    let pod = format!("{}/spec/securityContext/runAsNonRoot", redis.template);
+    let own = format!("{}/securityContext/runAsNonRoot", redis.container_pointer());
+    let non_root = workload.json.pointer(&own).or_else(|| workload.json.pointer(&pod));
+    if non_root != Some(&Value::Bool(true)) {
+        return Err(Failure::violated(format!("runAsNonRoot is not true, at {}", workload.place_of(&own))));
+    }
+    field_is(world, "/securityContext/allowPrivilegeEscalation", &Value::Bool(false))
+}
+
+#[then("no object is a PersistentVolume or a claim, or asks for one")]
+async fn no_object_persists(world: &mut World) -> Step {
+    let set = world.set()?;
+    for object in &set.objects {
+        let key = object.key();
+        if matches!(key.kind.as_str(), "PersistentVolume" | "PersistentVolumeClaim") {
+            return Err(Failure::violated(format!("{key} is there, at {}", object.place)));
+        }
+        if let Some(templates) = object.json.pointer("/spec/volumeClaimTemplates").filter(|templates| templates.as_array().is_some_and(|all| !all.is_empty())) {
+            let names = templates.as_array().into_iter().flatten().filter_map(|template| template["metadata"]["name"].as_str()).collect::<Vec<_>>();
+            return Err(Failure::violated(format!("{key} makes claims {}, at {}", names.join(", "), object.place_of("/spec/volumeClaimTemplates"))));
+        }
+        let volumes = Workload::of(object).map(|workload| object.items_at(&format!("{}/volumes", workload.pod_spec())));
+        for (pointer, volume) in volumes.into_iter().flatten() {
+            if volume.get("persistentVolumeClaim").is_some() || volume.pointer("/ephemeral/volumeClaimTemplate").is_some() {
+                return Err(Failure::violated(format!("{key} mounts a claim, at {}", object.place_of(&pointer))));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[then("no object exposes Redis outside the cluster")]
+async fn no_object_exposes_redis(world: &mut World) -> Step {
+    let (workload, redis) = redis(world)?;
+    let set = world.set()?;
+    for key in redis.services() {
+        let Some(service) = set.objects.iter().find(|object| object.key() == *key) else { continue };
+        let kind = service.json.pointer("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP");
+        if kind != "ClusterIP" {
+            return Err(Failure::violated(format!("{key} is of type {kind}, at {}", service.place_of("/spec/type"))));
+        }
+        if service.json.pointer("/spec/externalIPs").and_then(Value::as_array).is_some_and(|all| !all.is_empty()) {
+            return Err(Failure::violated(format!("{key} has external addresses, at {}", service.place_of("/spec/externalIPs"))));
+        }
+        for object in set.objects.iter().filter(|object| routes(object)) {
+            let named = mentions_service(&object.json, &key.name);
+            if named && object.key().namespace == key.namespace {
+                return Err(Failure::violated(format!("{} leads to {key}, at {}", object.key(), object.place)));
+            }
+        }
+    }
+    let pod = format!("{}/spec/hostNetwork", redis.template);
+    if workload.json.pointer(&pod) == Some(&Value::Bool(true)) {
+        return Err(Failure::violated(format!("Redis uses the host's network, at {}", workload.place_of(&pod))));
+    }
+    let ports = format!("{}/ports", redis.container_pointer());
+    for (index, port) in workload.json.pointer(&ports).and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0)) {
+            return Err(Failure::violated(format!("Redis has a port of the host, at {}", workload.place_of(&format!("{ports}/{index}/hostPort")))));
+        }
+    }
+    Ok(())
+}
+
+/// Kinds that lead traffic from outside to a Service.
+fn routes(object: &Object) -> bool {
+    matches!(
+        object.key().kind.as_str(),
+        "Ingress" | "IngressRoute" | "IngressRouteTCP" | "HTTPRoute" | "TCPRoute" | "TLSRoute" | "VirtualService" | "Route" | "HTTPProxy"
+    )
+}
+
+/// Whether a route's text names the Service as its back end.
+fn mentions_service(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| {
+            let names = matches!(key.as_str(), "name" | "serviceName" | "host" | "service") && value.as_str().is_some_and(|text| text.split('.').next() == Some(name));
+            // The route's own name says nothing about where it leads.
+            (key != "metadata") && (names || mentions_service(value, name))
+        }),
+        Value::Array(items) => items.iter().any(|item| mentions_service(item, name)),
+        _ => false,
+    }
+}
+
+#[then(expr = "the key {string} of the secret {string} is {string}")]
+async fn the_secret_s_key_is(world: &mut World, key: String, secret: String, expected: String) -> Step {
+    let set = world.set()?;
+    let object = set
+        .objects
+        .iter()
+        .find(|object| object.json["kind"] == "Secret" && object.json["metadata"]["name"] == secret.as_str())
+        .ok_or_else(|| Failure::violated(format!("there is no secret {secret} in the manifests")))?;
+    let value = secret_value(object, &key)?;
+    if value != expected {
+        // Not the value: the address of a Redis may hold its password.
+        return Err(Failure::violated(format!("{key} is not {expected:?}, at {}", object.place)));
+    }
+    world.data.address = Some(value);
+    Ok(())
+}
+
+/// What the key of a Secret holds, decoded.
+fn secret_value(secret: &Object, key: &str) -> Step<String> {
+    if let Some(text) = secret.json.pointer("/stringData").and_then(|data| data.get(key)).and_then(Value::as_str) {
+        return Ok(text.to_owned());
+    }
+    let encoded = secret
+        .json
+        .pointer("/data")
+        .and_then(|data| data.get(key))
+        .and_then(Value::as_str)
+        .ok_or_else(|| Failure::violated(format!("{} has no key {key}, at {}", secret.key(), secret.place)))?;
+    let bytes = STANDARD.decode(encoded.trim()).map_err(|error| Failure::violated(format!("{key} is no base64: {error}, at {}", secret.place)))?;
+    String::from_utf8(bytes).map_err(|_| Failure::violated(format!("{key} is no text, at {}", secret.place)))
+}
+
+#[then(expr = "the kustomization {string} lists")]
+async fn the_kustomization_lists(world: &mut World, step: &gherkin::Step, folder: String) -> Step {
+    let expected: Vec<&str> = step.table.iter().flat_map(|table| table.rows.iter().skip(1)).filter_map(|row| row.first()).map(String::as_str).collect();
+    let file = format!("{folder}/kustomization.yaml");
+    if !world.case.subject.system.tree.join(&file).is_file() {
+        return nine_by_role(world, expected.len());
+    }
+    let (path, text) = world.tree_file(&file).await?;
+    let set = ManifestSet::parse(&text, &path).map_err(|error| Failure::from(&error))?;
+    let listed: Vec<String> = set
+        .objects
+        .iter()
+        .flat_map(|object| object.items_at("/resources").filter_map(|(_, name)| name.as_str().map(ToOwned::to_owned)).collect::<Vec<_>>())
+        .collect();
+    let missing: Vec<&str> = expected.iter().copied().filter(|name| !listed.iter().any(|listed| listed == name)).collect();
+    if !missing.is_empty() {
+        return Err(Failure::violated(format!("{} does not list {}", path.display(), missing.join(", "))));
+    }
+    let more: Vec<&str> = listed.iter().map(String::as_str).filter(|name| !expected.contains(name)).collect();
+    if !more.is_empty() {
+        return Err(Failure::violated(format!("{} lists {} as well", path.display(), more.join(", "))));
+    }
+    Ok(())
+}
+
+/// In a tree without the document's layout its nine resources are found by what they are.
+fn nine_by_role(world: &mut World, expected: usize) -> Step {
+    let (set, redis) = (world.set()?, world.redis()?);
+    let namespace = redis.workload.namespace.clone();
+    let of_kind = |kind: &str| set.of_kind(kind).filter(|object| object.namespace() == namespace || object.name() == namespace).count();
+    let clients = Roles::of(set.as_ref()).clients.iter().filter(|client| client.id.workload.namespace == namespace && !client.ends).count();
+    let found = [
+        ("the namespace", of_kind("Namespace") > 0),
+        ("Redis", true),
+        ("a Service of Redis", redis.services().next().is_some()),
+        ("a workload that connects to Redis", clients > 0),
+        ("a second Service", of_kind("Service") > 1),
+        ("a ServiceAccount", of_kind("ServiceAccount") > 0),
+        ("a Role", of_kind("Role") > 0),
+        ("a RoleBinding", of_kind("RoleBinding") > 0),
+        ("a ConfigMap", of_kind("ConfigMap") > 0),
+    ];
+    if found.len() != expected {
+        return Err(Failure::broken(format!("the document lists {expected} resources, and {} are known by what they are", found.len())));
+    }
+    let missing: Vec<&str> = found.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
+    if !missing.is_empty() {
+        return Err(Failure::violated(format!("the manifests lack {}", missing.join(", "))));
+    }
+    world.note("the tree has another layout: the document's nine resources were found by what they are");
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Phrases about memory: eviction under pressure, and head-room over the store.
+
+use super::{Failure, Step, World};
+use crate::{
+    target::TargetError,
+    traffic::{Client, Endpoint, Load, Tally},
+    wait::{Look, Until},
+};
+use cucumber::{then, when};
+use std::{ops::Range, time::Duration};
+
+/// Bytes of a value: large enough to fill a store of hundreds of megabytes in a second or two, small against it.
+const VALUE: usize = 16 * 1024;
+/// Entries that each stream is given, in one command.
+const ENTRIES: u64 = 10;
+
+/// What an earlier step did to the store.
+#[derive(Debug, Default)]
+pub(super) struct Pressure {
+    idle_gone: u64,
+    busy_gone: u64,
+    fresh_gone: u64,
+    torn: u64,
+    evicted: u64,
+    refused: Tally,
+    /// Bytes of unread replies at which Redis was killed.
+    died_at: Option<u64>,
+}
+
+/// A number that `INFO` gives.
+async fn figure(world: &mut World, endpoint: &Endpoint, name: &str) -> Step<u64> {
+    let info = world.command(endpoint, &["INFO", "all"]).await?;
+    let text = info.as_str().unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.and_then(|value| value.trim().parse().ok()).ok_or_else(|| Failure::broken(format!("INFO has no {name}")))
+}
+
+/// How many values fill the store to a given share.
+async fn capacity(world: &mut World, percent: u64) -> Step<u64> {
+    let most: u64 = world.setting("maxmemory").await?.parse().map_err(|_| Failure::broken("maxmemory is no number"))?;
+    if most == 0 {
+        return Err(Failure::violated("maxmemory is 0: nothing bounds the store, so that nothing is ever evicted"));
+    }
+    Ok(most * percent / 100 / VALUE as u64)
+}
+
+async fn load(client: &Client, endpoint: &Endpoint, load: Load, all: &mut Tally) -> Step<Tally> {
+    let tally = client.load(endpoint, load).await?;
+    for (reason, count) in &tally.refused {
+        *all.refused.entry(reason.clone()).or_default() += count;
+    }
+    all.acknowledged += tally.acknowledged;
+    all.unknown += tally.unknown;
+    Ok(tally)
+}
+
+/// How many keys of the range are gone.
+async fn gone(client: &Client, endpoint: &Endpoint, key: &str, range: Range<u64>) -> Step<u64> {
+    let there = client.load(endpoint, Load::command(&["EXISTS", key], range.clone())).await?;
+    Ok((range.end - range.start).saturating_sub(there.hit_count()))
+}
+
+#[when(expr = "keys are written until more than {int} have been evicted, while half of the keys are read again and again")]
+async fn keys_are_written_under_pressure(world: &mut World, evictions: u64) -> Step {
+    let endpoint = world.endpoint(0).await?;
+    let client = world.client().await?;
+    let half = capacity(world, 45).await?;
+    let mut all = Tally::default();
+    load(&client, &endpoint, Load::set("idle:{}", 0..half, VALUE), &mut all).await?;
+    load(&client, &endpoint, Load::set("busy:{}", 0..half, VALUE), &mut all).await?;
+    // Redis counts idle time in whole seconds: before that all keys look alike to it.
+    Until::within(Duration::from_secs(20))
+        .every(Duration::from_millis(200))
+        .met::<_, Failure, _>("keys to have been idle for three seconds", || async {
+            let answer = client.command(&endpoint, &["OBJECT", "IDLETIME", "idle:0"]).await?;
+            Ok(match answer.number() {
+                Some(idle) if idle >= 3 => Look::Ready(()),
+                _ => Look::NotYet(answer.to_string()),
+            })
+        })
+        .await?;
+    let mut written = 0;
+    // Four stores full are more than any eviction needs; without one the loop would be endless.
+    let most = half * 8;
+    let mut evicted = 0;
+    while evicted <= evictions && written < most && all.refusals() == 0 {
+        client.load(&endpoint, Load::command(&["EXISTS", "busy:{}"], 0..half)).await?;
+        client.load(&endpoint, Load::command(&["GETRANGE", "busy:{}", "0", "0"], 0..half)).await?;
+        load(&client, &endpoint, Load::set("fresh:{}", written..written + half / 20, VALUE), &mut all).await?;
+        written += half / 20;
+        evicted = figure(world, &endpoint, "evicted_keys").await?;
+    }
+    world.data.pressure = Some(Pressure {
+        idle_gone: gone(&client, &endpoint, "idle:{}", 0..half).await?,
+        busy_gone: gone(&client, &endpoint, "busy:{}", 0..half).await?,
+        fresh_gone: gone(&client, &endpoint, "fresh:{}", 0..written).await?,
+        evicted,
+        refused: all,
+        ..Pressure::default()
+    });
+    Ok(())
+}
+
+fn pressure(world: &World) -> Step<&Pressure> {
+    world.data.pressure.as_ref().ok_or_else(|| Failure::broken("no earlier step put the store under pressure"))
+}
+
+#[then("no write was refused")]
+async fn no_write_was_refused(world: &mut World) -> Step {
+    let tally = &pressure(world)?.refused;
+    if tally.acknowledged == 0 {
+        return Err(Failure::broken("no write was acknowledged at all"));
+    }
+    match tally.refused.iter().next() {
+        Some((reason, count)) => Err(Failure::violated(format!("{count} writes were refused: {reason}"))),
+        None if tally.unknown > 0 => Err(Failure::violated(format!("{} writes got no answer", tally.unknown))),
+        None => Ok(()),
+    }
+}
+
+#[then(expr = "at least {int} percent of the evicted keys had been idle")]
+async fn evicted_keys_had_been_idle(world: &mut World, percent: u64) -> Step {
+    let pressure = pressure(world)?;
+    let all = pressure.idle_gone + pressure.busy_gone + pressure.fresh_gone;
+    if all == 0 {
+        return Err(Failure::violated("no key was evicted"));
+    }
+    let share = pressure.idle_gone * 100 / all;
+    let text = format!("{share} percent of {all} evicted keys had been idle ({} busy, {} fresh)", pressure.busy_gone, pressure.fresh_gone);
+    if share < percent {
+        return Err(Failure::violated(text));
+    }
+    world.note(text);
+    Ok(())
+}
+
+#[then("used memory stays within maxmemory and one write")]
+async fn used_memory_stays_within_maxmemory(world: &mut World) -> Step {
+    let endpoint = world.endpoint(0).await?;
+    let used = figure(world, &endpoint, "used_memory").await?;
+    let not_counted = figure(world, &endpoint, "mem_not_counted_for_evict").await?;
+    let most = figure(world, &endpoint, "maxmemory").await?;
+    // One write: the value, its key and their overhead.
+    let write = VALUE as u64 + 4096;
+    let counted = used.saturating_sub(not_counted);
+    if counted > most + write {
+        return Err(Failure::violated(format!("{counted} bytes count, over maxmemory {most} and one write of {write}")));
+    }
+    world.note(format!("{counted} bytes of at most {most} are used"));
+    Ok(())
+}
+
+#[when(expr = "streams are written until more than {int} keys have been evicted")]
+async fn streams_are_written_under_pressure(world: &mut World, evictions: u64) -> Step {
+    let endpoint = world.endpoint(0).await?;
+    let client = world.client().await?;
+    let per_stream = VALUE / 8;
+    let batch = capacity(world, 100).await? * VALUE as u64 / (per_stream as u64 * ENTRIES) / 5;
+    // One command a stream: a stream that is evicted between two of its entries would begin anew with the later ones.
+    let script = format!("for i=1,{ENTRIES} do redis.call('XADD', KEYS[1], '*', 'value', ARGV[1]) end return 1");
+    let mut all = Tally::default();
+    let (mut written, mut evicted) = (0, 0);
+    while evicted <= evictions && written < batch * 40 && all.refusals() == 0 {
+        let write = Load::command(&["EVAL", &script, "1", "stream:{}", "{value}"], written..written + batch).value(per_stream);
+        load(&client, &endpoint, write, &mut all).await?;
+        written += batch;
+        evicted = figure(world, &endpoint, "evicted_keys").await?;
+    }
+    let look = format!("local n = redis.call('XLEN', KEYS[1]) if n == 0 or n == {ENTRIES} then return 0 end return n");
+    let torn = client.load(&endpoint, Load::command(&["EVAL", &look, "1", "stream:{}"], 0..written)).await?;
+    world.data.pressure = Some(Pressure { torn: torn.hit_count(), evicted, refused: all, ..Pressure::default() });
+    Ok(())
+}
+
+#[then("each stream is whole or gone")]
+async fn each_stream_is_whole_or_gone(world: &mut World) -> Step {
+    let pressure = pressure(world)?;
+    if pressure.evicted == 0 {
+        return Err(Failure::violated("no stream was evicted"));
+    }
+    if pressure.torn > 0 {
+        return Err(Failure::violated(format!("{} streams have lost some of their entries", pressure.torn)));
+    }
+    let note = format!("refuted as written: {} whole streams were evicted, no single entry", pressure.evicted);
+    world.note(note);
+    Ok(())
+}
+
+/// One step of unread replies, and the most that is tried.
+const REPLIES: u64 = 16 << 20;
+const MOST: u64 = 512 << 20;
+
+#[when("the store is filled, fragmented, and clients hold 64 MB of unread replies")]
+async fn the_store_is_filled(world: &mut World) -> Step {
+    let endpoint = world.endpoint(0).await?;
+    let client = world.client().await?;
+    let full = capacity(world, 100).await?;
+    let mut all = Tally::default();
+    load(&client, &endpoint, Load::set("key:{}", 0..full, VALUE), &mut all).await?;
+    // Smaller values in the place of every key leave holes that nothing else fits into.
+    load(&client, &endpoint, Load::set("key:{}", 0..full, VALUE * 5 / 8), &mut all).await?;
+    load(&client, &endpoint, Load::set("more:{}", 0..full, VALUE * 3 / 8), &mut all).await?;
+    let container = world.redis_container().await?;
+    let target = world.target().await?;
+    let before = target.process(&container).await?;
+    let mut held = Vec::new();
+    let mut bytes = 0;
+    let mut died_at = None;
+    while bytes < MOST {
+        held.push(client.hold(&endpoint, REPLIES).await?);
+        bytes += REPLIES;
+        let alive = match target.process(&container).await {
+            Ok(now) => now.restarts == before.restarts,
+            Err(TargetError::Missing(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if !alive {
+            died_at = Some(bytes);
+            break;
+        }
+    }
+    for holding in held {
+        holding.release().await?;
+    }
+    world.data.pressure = Some(Pressure { died_at, refused: all, ..Pressure::default() });
+    Ok(())
+}
+
+#[then("Redis was not killed for memory")]
+async fn redis_was_not_killed_for_memory(world: &mut World) -> Step {
+    match pressure(world)?.died_at {
+        Some(bytes) if bytes <= 64 << 20 => {
+            let pod = world.redis_pod().await?;
+            let last = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"].as_str().unwrap_or("its end").to_owned();
+            Err(Failure::violated(format!("with {} MB of unread replies Redis ended: {last}", bytes >> 20)))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[then("it is told how much more it takes until Redis is killed")]
+async fn it_is_told_when_redis_dies(world: &mut World) -> Step {
+    let note = match pressure(world)?.died_at {
+        Some(bytes) => format!("killed for memory at {} MB of unread replies over a full, fragmented store", bytes >> 20),
+        None => format!("not killed for memory with {} MB of unread replies over a full, fragmented store", MOST >> 20),
+    };
+    world.note(note);
+    Ok(())
+}

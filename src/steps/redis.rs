@@ -1,0 +1,295 @@
+//! Phrases about Redis itself: that it runs, what it answers, under which user.
+
+use super::{Failure, Step, World};
+use crate::{
+    target::ContainerRef,
+    traffic::Endpoint,
+    wait::{Look, Until},
+};
+use cucumber::{given, then, when};
+use serde_json::Value;
+use std::time::Duration;
+
+impl World {
+    /// Waits until Redis answers PING through its Service: ready is not yet reachable on every cluster.
+    pub(super) async fn redis_answers(&mut self, limit: Duration) -> Step {
+        let endpoint = self.endpoint(0).await?;
+        let client = self.client().await?;
+        Until::within(limit)
+            .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
+                Ok(match client.command(&endpoint, &["PING"]).await? {
+                    answer if answer.is_pong() => Look::Ready(()),
+                    other => Look::NotYet(other.to_string()),
+                })
+            })
+            .await
+    }
+
+    /// `redis-cli` in Redis' own container, with its password if it has one.
+    pub(super) async fn redis_cli(&mut self, container: &ContainerRef, words: &[&str]) -> Step<String> {
+        let password = self.password()?;
+        let mut command = vec!["redis-cli", "--no-auth-warning"];
+        if let Some(password) = &password {
+            command.extend(["-a", password.expose()]);
+        }
+        command.extend(words);
+        self.ask(container, &command).await
+    }
+
+    /// One setting of the running Redis.
+    pub(super) async fn setting(&mut self, name: &str) -> Step<String> {
+        let endpoint = self.endpoint(0).await?;
+        let answer = self.command(&endpoint, &["CONFIG", "GET", name]).await?;
+        match answer.as_array().and_then(|pair| pair.get(1)).and_then(Value::as_str) {
+            Some(value) => Ok(value.to_owned()),
+            None => Err(Failure::violated(format!("Redis answers CONFIG GET {name} with {answer}"))),
+        }
+    }
+}
+
+#[given("Redis runs from the manifests")]
+async fn redis_runs_from_the_manifests(world: &mut World) -> Step {
+    let set = world.take_set(".").await?;
+    world.apply(&set.objects).await?;
+    world.redis_becomes_ready(None).await
+}
+
+#[when("the manifests are applied")]
+async fn the_manifests_are_applied(world: &mut World) -> Step {
+    let set = world.take_set(".").await?;
+    world.apply(&set.objects).await
+}
+
+#[then(expr = "Redis is ready within {int} seconds")]
+async fn redis_is_ready_within(world: &mut World, seconds: u64) -> Step {
+    world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await
+}
+
+#[then("the Redis pod waits for its claim")]
+async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
+    let target = world.target().await?;
+    let redis = world.redis()?;
+    let claim = redis.claim().ok_or_else(|| Failure::violated(format!("Redis mounts no claim at {}", redis.role.data.dir)))?.to_owned();
+    let told = Until::within(Duration::from_secs(30))
+        .on(target.changes())
+        .met::<_, Failure, _>(format!("a pod of {} that is Pending since {claim} is missing", redis.workload), || async {
+            let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
+            let events = target.list("Event", Some(&redis.workload.namespace)).await?;
+            let Some(pod) = pods.iter().find(|pod| super::workload::belongs(pod, &redis)) else { return Ok(Look::NotYet("no pod".into())) };
+            let event = super::claims::last_event(events, &crate::fault::key_of(pod));
+            Ok(if pod["status"]["phase"] == "Pending" && event.contains(&claim) { Look::Ready(event) } else { Look::NotYet(event) })
+        })
+        .await?;
+    world.note(format!("the pod is Pending: {told}"));
+    Ok(())
+}
+
+#[then(expr = "Redis answers CONFIG GET {string} with {string}")]
+async fn redis_answers_config_get(world: &mut World, name: String, expected: String) -> Step {
+    let value = world.setting(&name).await?;
+    if value == expected {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("{name} is {value:?} and not {expected:?}")))
+}
+
+#[then(expr = "the directory in which Redis saves lies on the claim {string}")]
+async fn the_directory_lies_on_the_claim(world: &mut World, claim: String) -> Step {
+    let directory = world.setting("dir").await?;
+    on_claim(world, &directory, &claim).await
+}
+
+/// Whether a path of the running Redis container lies on the claim, by the live pod's own mounts.
+async fn on_claim(world: &mut World, directory: &str, claim: &str) -> Step {
+    let (pod, redis) = (world.redis_pod().await?, world.redis()?);
+    let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+    let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
+    let mounts = containers.iter().find(|container| container["name"] == redis.container.as_str()).and_then(|container| container["volumeMounts"].as_array().cloned());
+    let mounts = mounts.unwrap_or_default();
+    let deepest = mounts
+        .iter()
+        .filter(|mount| mount["mountPath"].as_str().is_some_and(|path| std::path::Path::new(directory).starts_with(path)))
+        .max_by_key(|mount| mount["mountPath"].as_str().map_or(0, str::len));
+    let Some(mount) = deepest else {
+        return Err(Failure::violated(format!("Redis saves in {directory}, where no volume is mounted")));
+    };
+    match volumes.iter().find(|volume| volume["name"] == mount["name"]) {
+        Some(volume) if volume["persistentVolumeClaim"]["claimName"] == claim => Ok(()),
+        Some(volume) => Err(Failure::violated(format!("Redis saves in {directory}, on the volume {volume}"))),
+        None => Err(Failure::broken(format!("the pod mounts {} and has no such volume", mount["name"]))),
+    }
+}
+
+#[then(expr = "the append-only files lie on the claim {string} and hold bytes")]
+async fn the_append_only_files_lie_on_the_claim(world: &mut World, claim: String) -> Step {
+    let directory = world.setting("dir").await?;
+    let folder = world.setting("appenddirname").await?;
+    let files = format!("{directory}/{folder}");
+    on_claim(world, &files, &claim).await?;
+    let container = world.redis_container().await?;
+    let listed = world.ask(&container, &["sh", "-c", &format!("cat {files}/*.aof | wc -c")]).await?;
+    let bytes: u64 = listed.trim().parse().map_err(|_| Failure::broken(format!("wc answers {listed:?}")))?;
+    if bytes == 0 {
+        return Err(Failure::violated(format!("the files in {files} are empty although clients have written")));
+    }
+    world.note(format!("{files} holds {bytes} bytes"));
+    Ok(())
+}
+
+/// The names in Redis' data directory.
+async fn data_directory(world: &mut World) -> Step<(String, Vec<String>)> {
+    let directory = world.setting("dir").await?;
+    let container = world.redis_container().await?;
+    let listed = world.ask(&container, &["ls", "-A", &directory]).await?;
+    Ok((directory, listed.lines().map(ToOwned::to_owned).collect()))
+}
+
+#[then(expr = "the data directory holds {string}")]
+async fn the_data_directory_holds(world: &mut World, name: String) -> Step {
+    let (directory, names) = data_directory(world).await?;
+    if names.contains(&name) {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("{directory} holds {names:?}")))
+}
+
+#[then(expr = "the data directory does not hold {string}")]
+async fn the_data_directory_does_not_hold(world: &mut World, name: String) -> Step {
+    let (directory, names) = data_directory(world).await?;
+    if names.contains(&name) {
+        return Err(Failure::violated(format!("{directory} holds {names:?}")));
+    }
+    Ok(())
+}
+
+#[then("the data directory is empty")]
+async fn the_data_directory_is_empty(world: &mut World) -> Step {
+    let (directory, names) = data_directory(world).await?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("{directory} holds {}", names.join(", "))))
+}
+
+#[then("the log of the ended Redis tells that it saved nothing")]
+async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
+    // The container's own directory is gone with the container; what Redis says of its last act is not.
+    let container = world.redis_container().await?;
+    let log = world.target().await?.logs(&container, true).await?;
+    let log = String::from_utf8_lossy(&log);
+    let asked = log.lines().find(|line| line.contains("SIGTERM") || line.contains("shutdown"));
+    let Some(asked) = asked else {
+        return Err(Failure::broken(format!("the log of the ended Redis does not speak of its end: {}", log.lines().last().unwrap_or("it is empty"))));
+    };
+    match log.lines().find(|line| line.contains("Saving the final RDB snapshot") || line.contains("DB saved on disk")) {
+        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}"))),
+        None => {
+            world.note(format!("at its end it said only: {asked}"));
+            Ok(())
+        }
+    }
+}
+
+#[then(expr = "the process of Redis runs as user {int}")]
+async fn the_process_runs_as(world: &mut World, user: u64) -> Step {
+    let status = process_status(world).await?;
+    let users: Vec<&str> = field(&status, "Uid:").split_whitespace().collect();
+    if users.iter().all(|found| *found == user.to_string()) && !users.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("it runs with the user ids {} (real, effective, saved, file system)", users.join(", "))))
+}
+
+#[then("it cannot gain privileges")]
+async fn it_cannot_gain_privileges(world: &mut World) -> Step {
+    let status = process_status(world).await?;
+    let found = field(&status, "NoNewPrivs:");
+    if found == "1" {
+        return Ok(());
+    }
+    Err(Failure::violated(format!("NoNewPrivs is {found}")))
+}
+
+/// `/proc/1/status` of the Redis container, whose first process must be Redis.
+async fn process_status(world: &mut World) -> Step<String> {
+    let container = world.redis_container().await?;
+    let status = world.ask(&container, &["cat", "/proc/1/status"]).await?;
+    match field(&status, "Name:") {
+        "redis-server" => Ok(status),
+        other => Err(Failure::broken(format!("the first process of the container is {other}, not redis-server"))),
+    }
+}
+
+fn field<'text>(status: &'text str, name: &str) -> &'text str {
+    status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim)
+}
+
+/// An address for a step that names host and port itself.
+fn address(world: &World, host: &str, port: u16) -> Step<Endpoint> {
+    Ok(Endpoint { host: host.to_owned(), port, password: world.password()?, ..Endpoint::default() })
+}
+
+#[then(expr = "PING from a client pod to {string} port {int} is answered with PONG")]
+async fn ping_is_answered(world: &mut World, host: String, port: u16) -> Step {
+    let endpoint = address(world, &host, port)?;
+    ping(world, &endpoint).await
+}
+
+#[then("PING from a client pod to that address is answered with PONG")]
+async fn ping_to_that_address_is_answered(world: &mut World) -> Step {
+    let address = world.data.address.clone().ok_or_else(|| Failure::broken("no earlier step named an address"))?;
+    let endpoint: Endpoint = address.parse().map_err(|error| Failure::violated(format!("the address is none: {error}")))?;
+    ping(world, &endpoint).await
+}
+
+async fn ping(world: &mut World, endpoint: &Endpoint) -> Step {
+    let client = world.client().await?;
+    match client.command(endpoint, &["PING"]).await? {
+        answer if answer.is_pong() => Ok(()),
+        other => Err(Failure::violated(format!("PING to {}:{} is answered with {other}", endpoint.host, endpoint.port))),
+    }
+}
+
+#[then("Redis may not write and does not start, unless its manifests let it write to a volume of root's")]
+async fn redis_may_not_write(world: &mut World) -> Step {
+    if may_write_to_a_volume_of_roots(world)? {
+        world.redis_becomes_ready(None).await?;
+        world.note("the document's change alone is enough here: root or a group of the pod may write to a fresh volume");
+        return Ok(());
+    }
+    let target = world.target().await?;
+    let redis = world.redis()?;
+    let said = Until::within(Duration::from_secs(60))
+        .on(target.changes())
+        .met::<_, Failure, _>("Redis to say that it may not write", || async {
+            let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
+            for pod in pods.iter().filter(|pod| super::workload::belongs(pod, &redis)) {
+                let key = crate::fault::key_of(pod);
+                let container = ContainerRef { namespace: key.namespace, pod: key.name, container: redis.container.clone() };
+                for previous in [false, true] {
+                    let Ok(log) = target.logs(&container, previous).await else { continue };
+                    let log = String::from_utf8_lossy(&log).into_owned();
+                    if let Some(line) = log.lines().find(|line| line.contains("Permission denied")) {
+                        return Ok(Look::Ready(line.to_owned()));
+                    }
+                }
+                if crate::fault::condition(pod, "Ready").as_deref() == Some("True") {
+                    return Err(Failure::violated("Redis became ready with the document's change alone, although nothing lets it write"));
+                }
+            }
+            Ok(Look::NotYet(format!("{} pods, none of which says so", pods.len())))
+        })
+        .await?;
+    world.note(format!("refuted as written: {said}"));
+    Ok(())
+}
+
+/// Whether a volume whose directory belongs to root can be written: by root itself, or by the pod's group for volumes.
+fn may_write_to_a_volume_of_roots(world: &World) -> Step<bool> {
+    let (object, redis) = (world.redis_object()?, world.redis()?);
+    let pod = format!("{}/spec/securityContext", redis.template);
+    let of_pod = |field: &str| object.json.pointer(&format!("{pod}/{field}")).and_then(Value::as_u64);
+    let own = object.json.pointer(&format!("{}/securityContext/runAsUser", redis.container_pointer())).and_then(Value::as_u64);
+    let user = own.or_else(|| of_pod("runAsUser"));
+    Ok(of_pod("fsGroup").is_some() || user.is_none_or(|user| user == 0))
+}

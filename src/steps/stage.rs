@@ -1,0 +1,258 @@
+//! The stage of a scenario: which manifests, on which target, and what applying them came to.
+
+use super::{Failure, Step, World};
+use crate::{
+    evidence::{Evidence, Recorded, diagnose},
+    manifest::{ManifestSet, Object, ObjectKey, Roles},
+    mutants::Change,
+    run::{Provider, Variant},
+    target::{Applied, ContainerRef, Target},
+};
+use cucumber::{given, when};
+use serde_json::{Value, json};
+use std::{fmt, path::PathBuf, sync::Arc};
+
+/// What a scenario runs on.
+pub(super) struct Stage {
+    provider: Arc<dyn Provider>,
+    name: String,
+    target: Option<Arc<dyn Target>>,
+    set: Option<Arc<ManifestSet>>,
+    applied: Option<Applied>,
+    mutated: bool,
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stage").field("name", &self.name).field("mutated", &self.mutated).finish_non_exhaustive()
+    }
+}
+
+impl Stage {
+    pub(super) fn new(provider: Arc<dyn Provider>, name: String) -> Self {
+        Self { provider, name, target: None, set: None, applied: None, mutated: false }
+    }
+
+    /// Gathers what the target knows, and takes it down.
+    pub(super) async fn leave(&mut self, evidence: &Evidence) -> Step {
+        let Some(target) = self.target.take() else { return Ok(()) };
+        diagnose(target.as_ref(), evidence).await;
+        target.down().await?;
+        Ok(())
+    }
+}
+
+impl World {
+    /// The set that this scenario speaks of.
+    pub(super) fn set(&self) -> Step<Arc<ManifestSet>> {
+        self.stage.set.clone().ok_or_else(|| Failure::broken("no manifests were named by a Given"))
+    }
+
+    /// Roles in that set.
+    pub(super) fn roles(&self) -> Step<Roles> {
+        Ok(Roles::of(self.set()?.as_ref()))
+    }
+
+    /// Where it runs, made at the first call.
+    pub(super) async fn target(&mut self) -> Step<Arc<dyn Target>> {
+        if let Some(target) = &self.stage.target {
+            return Ok(Arc::clone(target));
+        }
+        let target = self.stage.provider.start(&self.stage.name).await?;
+        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone()));
+        self.stage.target = Some(Arc::clone(&target));
+        Ok(target)
+    }
+
+    /// Takes the set of that name, `.` being the system's own, changes it if the case is a mutant's, and keeps it.
+    pub(super) async fn take_set(&mut self, name: &str) -> Step<Arc<ManifestSet>> {
+        let set = self.rendered(name).await?;
+        let set = self.mutate(set)?;
+        let yaml = set.to_yaml().map_err(|error| Failure::broken(format!("{error:#}")))?;
+        self.evidence().file("manifests.yaml", yaml);
+        for (place, remark) in &set.remarks {
+            self.note(format!("{place}: {remark}"));
+        }
+        self.stage.set = Some(Arc::clone(&set));
+        Ok(set)
+    }
+
+    /// The set or variant as its files say, unless the mutant puts another in its place.
+    pub(super) async fn rendered(&mut self, name: &str) -> Step<Arc<ManifestSet>> {
+        let mut name = name;
+        if let Some(mutant) = self.case.mutant
+            && let Change::Instead(other) = mutant.change
+        {
+            self.stage.mutated = true;
+            name = other;
+        }
+        let subject = Arc::clone(&self.case.subject);
+        if name == "." {
+            return subject.manifests().await.map_err(|error| Failure::from(error.as_ref()));
+        }
+        match subject.variant(name).await {
+            Variant::Overlay(path, set) => {
+                self.evidence().timeline("variant", json!({ "name": name, "overlay": path }));
+                set.map_err(|error| Failure::from(error.as_ref()))
+            }
+            Variant::Derived => {
+                let set = subject.manifests().await.map_err(|error| Failure::from(error.as_ref()))?;
+                let derived = super::variants::derive(name, set.as_ref())?;
+                self.note(format!("the tree has no overlay {name}: the variant was made from its manifests"));
+                Ok(Arc::new(derived))
+            }
+        }
+    }
+
+    fn mutate(&mut self, set: Arc<ManifestSet>) -> Step<Arc<ManifestSet>> {
+        let Some(mutant) = self.case.mutant else { return Ok(set) };
+        let Change::Objects(change) = mutant.change else { return Ok(set) };
+        let mut changed = set.as_ref().clone();
+        if change(&mut changed) {
+            self.stage.mutated = true;
+            return Ok(Arc::new(changed));
+        }
+        Ok(set)
+    }
+
+    /// A file of the tree that the document names, as the mutant left it.
+    pub(super) async fn tree_file(&mut self, name: &str) -> Step<(PathBuf, String)> {
+        let path = self.case.subject.system.tree.join(name);
+        let mut text = tokio::fs::read_to_string(&path)
+            .await
+            .map_err(|error| Failure::violated(format!("the document names {name}, and {} cannot be read: {error}", path.display())))?;
+        if let Some(mutant) = self.case.mutant
+            && let Change::File { name: changed, from, to } = mutant.change
+            && changed == name
+            && text.contains(from)
+        {
+            text = text.replace(from, to);
+            self.stage.mutated = true;
+        }
+        Ok((path, text))
+    }
+
+    /// The mutant found what it changes.
+    pub(super) fn mutant_was_at_work(&mut self) {
+        self.stage.mutated = true;
+    }
+
+    /// Whether the case is no mutant's, or its mutant has changed something.
+    #[must_use]
+    pub fn mutated(&self) -> bool {
+        self.stage.mutated
+    }
+
+    /// Applies objects, those namespaces among them that no file makes.
+    pub(super) async fn apply(&mut self, objects: &[Object]) -> Step {
+        let target = self.target().await?;
+        let applied = target.apply(objects).await?;
+        for remark in &applied.remarks {
+            self.note(remark.clone());
+        }
+        for without in &applied.without_program {
+            self.note(format!("{}, container {}: nothing here stands for {}, so it is not started", without.owner, without.container, without.image));
+        }
+        self.stage.applied = Some(applied);
+        Ok(())
+    }
+
+    /// Speaks of this set from now on.
+    pub(super) fn keep_set(&mut self, set: Arc<ManifestSet>) {
+        self.stage.set = Some(set);
+    }
+
+    /// What applying came to.
+    pub(super) fn applied(&self) -> Step<&Applied> {
+        self.stage.applied.as_ref().ok_or_else(|| Failure::broken("nothing was applied by an earlier step"))
+    }
+
+    /// A live object, which must be there.
+    pub(super) async fn live(&mut self, kind: &str, namespace: &str, name: &str) -> Step<Option<Value>> {
+        let key = ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() };
+        Ok(self.target().await?.get(&key).await?)
+    }
+
+    /// A command in a container, which must succeed.
+    pub(super) async fn ask(&mut self, container: &ContainerRef, command: &[&str]) -> Step<String> {
+        let output = self.target().await?.exec(container, command, b"").await?;
+        let stdout = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        if output.code != 0 {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::broken(format!("{} exits {} in {container}: {stdout} {}", command.join(" "), output.code, stderr.trim())));
+        }
+        Ok(stdout)
+    }
+}
+
+#[given("the manifests")]
+async fn the_manifests(world: &mut World) -> Step {
+    world.take_set(".").await.map(drop)
+}
+
+#[given(expr = "a cluster with the storage class {string}")]
+async fn a_cluster_with_the_class(world: &mut World, class: String) -> Step {
+    let target = world.target().await?;
+    target.capability(crate::target::Capability::StorageClasses).await?;
+    let standard = default_class(world).await?;
+    let json = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
+        "provisioner": standard["provisioner"], "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete",
+    });
+    target.apply(&[Object { json, places: std::collections::BTreeMap::new(), place: crate::manifest::Place::default() }]).await?;
+    Ok(())
+}
+
+#[given(expr = "a cluster without the storage class {string}")]
+async fn a_cluster_without_the_class(world: &mut World, class: String) -> Step {
+    match world.live("StorageClass", "", &class).await? {
+        None => Ok(()),
+        Some(_) => Err(Failure::broken(format!("this cluster has the storage class {class}, so that its absence cannot be tried"))),
+    }
+}
+
+#[given("a cluster without a default storage class")]
+async fn a_cluster_without_a_default_class(world: &mut World) -> Step {
+    world.target().await?.capability(crate::target::Capability::StorageClasses).await?;
+    let class = default_class(world).await?;
+    set_default(world, &class, false).await
+}
+
+#[when("a default storage class is set")]
+async fn a_default_class_is_set(world: &mut World) -> Step {
+    let classes = world.target().await?.list("StorageClass", None).await?;
+    let class = classes.into_iter().next().ok_or_else(|| Failure::broken("the cluster has no storage class at all"))?;
+    set_default(world, &class, true).await
+}
+
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+async fn default_class(world: &mut World) -> Step<Value> {
+    let classes = world.target().await?.list("StorageClass", None).await?;
+    classes
+        .into_iter()
+        .find(|class| class["metadata"]["annotations"][DEFAULT_CLASS] == "true")
+        .ok_or_else(|| Failure::broken("the cluster has no default storage class to start from"))
+}
+
+async fn set_default(world: &mut World, class: &Value, default: bool) -> Step {
+    let name = class["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let key = ObjectKey { kind: "StorageClass".into(), namespace: String::new(), name };
+    world.target().await?.patch(&key, &json!({ "metadata": { "annotations": { DEFAULT_CLASS: default.to_string() } } })).await?;
+    Ok(())
+}
+
+#[given("a cluster whose new volumes belong to root")]
+async fn new_volumes_belong_to_root(world: &mut World) -> Step {
+    Ok(world.target().await?.new_volumes_belong_to_root().await?)
+}
+
+#[given("users are kept apart")]
+async fn users_are_kept_apart(world: &mut World) -> Step {
+    Ok(world.target().await?.capability(crate::target::Capability::RunAsUser).await?)
+}
+
+#[given("memory limits are enforced")]
+async fn memory_limits_are_enforced(world: &mut World) -> Step {
+    Ok(world.target().await?.capability(crate::target::Capability::MemoryLimit).await?)
+}

@@ -1,0 +1,128 @@
+//! Makes a variant that a document names out of a tree that has no such overlay: one typed change of the set.
+
+use super::{Failure, Step, workload::Redis};
+use crate::manifest::ManifestSet;
+use serde_json::{Value, json};
+
+/// Names that can be derived, and how.
+const DERIVED: &[(&str, fn(&mut ManifestSet) -> Step)] = &[
+    ("emptydir", claim_becomes_empty_dir),
+    ("fast-ssd", |set| name_class(set, "fast-ssd")),
+    ("local-path", |set| name_class(set, "local-path")),
+    ("dev", |_| Ok(())),
+    ("persistence", persist),
+];
+
+/// The variant of the set.
+pub(super) fn derive(name: &str, set: &ManifestSet) -> Step<ManifestSet> {
+    let Some((_, change)) = DERIVED.iter().find(|(known, _)| *known == name) else {
+        return Err(Failure::violated(format!("the document speaks of {name}, and the tree has no overlay of that name")));
+    };
+    let mut derived = set.clone();
+    change(&mut derived)?;
+    Ok(derived)
+}
+
+/// The pod template of the only Redis.
+fn template(set: &mut ManifestSet) -> Step<&mut Value> {
+    let redis = Redis::in_set(set, None)?;
+    let (key, pointer) = (redis.workload, redis.template);
+    set.objects
+        .iter_mut()
+        .find(|object| object.key() == key)
+        .and_then(|object| object.json.pointer_mut(&pointer))
+        .ok_or_else(|| Failure::broken(format!("{key} has no pod template at {pointer}")))
+}
+
+/// What holds a claim holds an emptyDir; a set without a claim is already what it was before.
+fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
+    let key = Redis::in_set(set, None)?.workload;
+    let template = template(set)?;
+    if let Some(claimed) = template["spec"]["volumes"]
+        .as_array_mut()
+        .and_then(|volumes| volumes.iter_mut().find(|volume| volume.get("persistentVolumeClaim").is_some()))
+        .and_then(Value::as_object_mut)
+    {
+        claimed.shift_remove("persistentVolumeClaim");
+        claimed.insert("emptyDir".into(), json!({}));
+        return Ok(());
+    }
+    let Some(workload) = set.objects.iter_mut().find(|object| object.key() == key) else { return Ok(()) };
+    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else { return Ok(()) };
+    let volumes: Vec<Value> = templates
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|template| json!({ "name": template["metadata"]["name"], "emptyDir": {} }))
+        .collect();
+    match workload.json["spec"]["template"]["spec"]["volumes"].as_array_mut() {
+        Some(all) => all.extend(volumes),
+        None => workload.json["spec"]["template"]["spec"]["volumes"] = volumes.into(),
+    }
+    Ok(())
+}
+
+fn name_class(set: &mut ManifestSet, class: &str) -> Step {
+    let claim = set
+        .objects
+        .iter_mut()
+        .find(|object| object.json["kind"] == "PersistentVolumeClaim")
+        .ok_or_else(|| Failure::violated("the set has no claim whose class could be named"))?;
+    claim.json["spec"]["storageClassName"] = json!(class);
+    Ok(())
+}
+
+/// The document's one change, with what it needs to work: a group that may write, and never two Redis on one claim.
+fn persist(set: &mut ManifestSet) -> Step {
+    persist_literally(set)?;
+    let key = Redis::in_set(set, None)?.workload;
+    let template = template(set)?;
+    template["spec"]["securityContext"]["fsGroup"] = json!(1000);
+    if let Some(object) = set.objects.iter_mut().find(|object| object.key() == key)
+        && object.json["kind"] == "Deployment"
+    {
+        object.json["spec"]["strategy"] = json!({ "type": "Recreate" });
+    }
+    Ok(())
+}
+
+/// The document's one change and nothing else: `--appendonly yes` and a claim.
+pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
+    let redis = Redis::in_set(set, None)?;
+    let template = template(set)?;
+    let volumes = &mut template["spec"]["volumes"];
+    let claim = json!({ "name": "redis-data", "persistentVolumeClaim": { "claimName": "redis-data" } });
+    match volumes.as_array_mut() {
+        Some(volumes) => volumes.push(claim),
+        None => *volumes = json!([claim]),
+    }
+    let container = template["spec"]["containers"]
+        .as_array_mut()
+        .and_then(|containers| containers.iter_mut().find(|container| container["name"] == redis.container.as_str()))
+        .ok_or_else(|| Failure::broken("the container of Redis is not in its template"))?;
+    match container["args"].as_array_mut() {
+        Some(arguments) => arguments.extend([json!("--appendonly"), json!("yes")]),
+        None if container.get("command").is_none() => container["args"] = json!(["--appendonly", "yes"]),
+        None => match container["command"].as_array_mut() {
+            Some(command) => command.extend([json!("--appendonly"), json!("yes")]),
+            None => container["args"] = json!(["--appendonly", "yes"]),
+        },
+    }
+    let mount = json!({ "name": "redis-data", "mountPath": "/data" });
+    match container["volumeMounts"].as_array_mut() {
+        Some(mounts) => {
+            // The claim takes the place of what is mounted there now.
+            mounts.retain(|mount| mount["mountPath"] != "/data");
+            mounts.push(mount);
+        }
+        None => container["volumeMounts"] = json!([mount]),
+    }
+    let place = set.objects.first().map(|object| object.place.clone()).unwrap_or_default();
+    let json = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": "redis-data", "namespace": redis.workload.namespace },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+    });
+    set.objects.push(crate::manifest::Object { json, places: std::collections::BTreeMap::new(), place });
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! The live Redis of a scenario: its pods, its container, whether it is ready, and what stands in its way.
+
+use super::{Failure, Step, World, claims::last_event};
+use crate::{
+    fault::{condition, key_of},
+    manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Volume, Workload},
+    target::{Capability, ContainerRef},
+    wait::{Look, Until},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Redis as its manifests have it.
+#[derive(Clone, Debug)]
+pub(super) struct Redis {
+    /// Its role, as it was found.
+    pub(super) role: crate::manifest::Redis,
+    /// The Deployment, StatefulSet or Pod.
+    pub(super) workload: ObjectKey,
+    /// The container's name.
+    pub(super) container: String,
+    /// The pointer to the pod template; empty for a Pod.
+    pub(super) template: String,
+    /// The pod template's labels.
+    labels: Vec<(String, String)>,
+}
+
+impl Redis {
+    /// The only one, or the one of that number.
+    ///
+    /// # Errors
+    /// A violated promise where there is none, or several.
+    pub(super) fn in_set(set: &ManifestSet, index: Option<usize>) -> Step<Self> {
+        let roles = Roles::of(set);
+        let role = match (index, &roles.redis[..]) {
+            (Some(index), all) => all.get(index).ok_or_else(|| Failure::broken("the set has fewer Redis than when it was read"))?,
+            (None, [only]) => only,
+            (None, []) => return Err(Failure::violated("no container of the manifests runs Redis")),
+            (None, several) => {
+                let names: Vec<String> = several.iter().map(|redis| format!("{} at {}", redis.id.workload, redis.id.place)).collect();
+                return Err(Failure::violated(format!("{} containers run Redis, and the document knows one: {}", several.len(), names.join(", "))));
+            }
+        };
+        let object = set.get(&role.id.workload).ok_or_else(|| Failure::broken(format!("{} is not in its set", role.id.workload)))?;
+        let workload = Workload::of(object).ok_or_else(|| Failure::broken(format!("{} has no pod template", role.id.workload)))?;
+        Ok(Self {
+            role: role.clone(),
+            workload: role.id.workload.clone(),
+            container: role.id.name.clone(),
+            template: workload.template.to_owned(),
+            labels: workload.labels().iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        })
+    }
+
+    /// The pointer to its container in the workload.
+    pub(super) fn container_pointer(&self) -> &str {
+        &self.role.id.pointer
+    }
+
+    /// The claim under its data directory.
+    pub(super) fn claim(&self) -> Option<&str> {
+        match &self.role.data.volume {
+            Volume::Claim { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The Services that lead to it.
+    pub(super) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.role.services.iter().map(|service| &service.key)
+    }
+
+    /// Host and port of the Service by which clients of its own namespace reach it.
+    pub(super) fn service_address(&self) -> Option<(String, u16)> {
+        let services = &self.role.services;
+        let service = services.iter().find(|service| !service.headless).or_else(|| services.first())?;
+        Some((service.key.name.clone(), service.port))
+    }
+}
+
+/// What a start may take beyond the manifests' own fields: image at hand, an empty or small data set, two busy cores.
+const START: Duration = Duration::from_secs(60);
+
+impl World {
+    /// The only Redis of the set, or the one of several that a generic case speaks of.
+    pub(super) fn redis(&self) -> Step<Redis> {
+        Redis::in_set(self.set()?.as_ref(), self.case.redis)
+    }
+
+    /// The object that Redis runs from.
+    pub(super) fn redis_object(&self) -> Step<Object> {
+        let redis = self.redis()?;
+        let set = self.set()?;
+        set.objects.iter().find(|object| object.key() == redis.workload).cloned().ok_or_else(|| Failure::broken(format!("{} is not in its set", redis.workload)))
+    }
+
+    /// Every live pod of Redis, those that are ending included.
+    pub(super) async fn redis_pods(&mut self) -> Step<Vec<Value>> {
+        let redis = self.redis()?;
+        let pods = self.target().await?.list("Pod", Some(&redis.workload.namespace)).await?;
+        Ok(pods.into_iter().filter(|pod| belongs(pod, &redis)).collect())
+    }
+
+    /// The one pod of Redis that is not ending.
+    pub(super) async fn redis_pod(&mut self) -> Step<Value> {
+        let mut pods: Vec<Value> = self.redis_pods().await?.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
+        pods.sort_by_key(|pod| std::cmp::Reverse(condition(pod, "Ready") == Some("True".into())));
+        pods.into_iter().next().ok_or_else(|| Failure::violated("there is no pod of Redis"))
+    }
+
+    /// The container of that pod in which Redis runs.
+    pub(super) async fn redis_container(&mut self) -> Step<ContainerRef> {
+        let redis = self.redis()?;
+        let pod = key_of(&self.redis_pod().await?);
+        Ok(ContainerRef { namespace: pod.namespace, pod: pod.name, container: redis.container })
+    }
+
+    /// How long the manifests let Redis take from the start of its container until it is ready.
+    pub(super) fn start_limit(&self) -> Step<Duration> {
+        let (object, redis) = (self.redis_object()?, self.redis()?);
+        let seconds = |probe: &str, field: &str, default: u64| {
+            object.json.pointer(&format!("{}/{probe}/{field}", redis.container_pointer())).and_then(Value::as_u64).unwrap_or(default)
+        };
+        let probed = |probe: &str| object.json.pointer(&format!("{}/{probe}", redis.container_pointer())).is_some();
+        let mut total = 0;
+        if probed("startupProbe") {
+            total += seconds("startupProbe", "initialDelaySeconds", 0)
+                + seconds("startupProbe", "periodSeconds", 10) * seconds("startupProbe", "failureThreshold", 3);
+        }
+        if probed("readinessProbe") {
+            total += seconds("readinessProbe", "initialDelaySeconds", 0)
+                + seconds("readinessProbe", "periodSeconds", 10) * seconds("readinessProbe", "successThreshold", 1);
+        }
+        total += object.json.pointer("/spec/minReadySeconds").and_then(Value::as_u64).unwrap_or(0);
+        Ok(Duration::from_secs(total) + START)
+    }
+
+    /// The grace period of Redis' pod.
+    pub(super) fn grace(&self) -> Step<Duration> {
+        let (object, redis) = (self.redis_object()?, self.redis()?);
+        let pointer = format!("{}/spec/terminationGracePeriodSeconds", redis.template);
+        Ok(Duration::from_secs(object.json.pointer(&pointer).and_then(Value::as_u64).unwrap_or(30)))
+    }
+
+    /// Waits until every replica is ready and Redis answers through its Service; by default for as long as the manifests let it take.
+    pub(super) async fn redis_becomes_ready(&mut self, limit: Option<Duration>) -> Step {
+        let limit = match limit {
+            Some(limit) => limit,
+            None => self.start_limit()?,
+        };
+        let redis = self.redis()?;
+        if let Some(without) = self.applied()?.without_program.iter().find(|without| without.owner == redis.workload && without.container == redis.container) {
+            let reason = format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/redis-server }}", without.image);
+            return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
+        }
+        let object = self.redis_object()?;
+        let wanted = usize::try_from(object.json.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)).unwrap_or(usize::MAX);
+        let generic = self.case.is_generic();
+        let target = self.target().await?;
+        let namespace = redis.workload.namespace.clone();
+        Until::within(limit)
+            .on(target.changes())
+            .met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
+                let pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
+                let ending = pods.iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count();
+                let ready = pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && condition(pod, "Ready").as_deref() == Some("True")).count();
+                if ready >= wanted && ending == 0 {
+                    return Ok(Look::Ready(()));
+                }
+                let events = target.list("Event", Some(&namespace)).await?;
+                let seen = describe(&pods, &events, &redis);
+                match pods.iter().find_map(|pod| hopeless(pod, &redis)) {
+                    Some(obstacle) => Err(self_inflicted(&obstacle, &seen, &object, generic)),
+                    None => Ok(Look::NotYet(format!("{ready} of {wanted} ready; {seen}"))),
+                }
+            })
+            .await?;
+        self.redis_answers(START).await
+    }
+}
+
+/// Why a pod of Redis will never become ready by waiting.
+struct Obstacle {
+    words: String,
+    /// The manifests ask for something that is not in them, and may be elsewhere.
+    missing: bool,
+}
+
+/// A reason that no waiting mends: Redis ends again and again, or what it asks for is not there.
+fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
+    let statuses = ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
+    for status in statuses {
+        let name = status["name"].as_str().unwrap_or_default();
+        let waiting = &status["state"]["waiting"];
+        let reason = waiting["reason"].as_str().unwrap_or_default();
+        let message = waiting["message"].as_str().unwrap_or_default();
+        let restarts = status["restartCount"].as_u64().unwrap_or(0);
+        match reason {
+            "CreateContainerConfigError" => return Some(Obstacle { words: format!("container {name}: {message}"), missing: message.contains("not found") }),
+            "RunContainerError" | "CreateContainerError" | "InvalidImageName" => {
+                return Some(Obstacle { words: format!("container {name}: {reason}: {message}"), missing: false });
+            }
+            "ErrImagePull" | "ImagePullBackOff" if name == redis.container => {
+                return Some(Obstacle { words: format!("container {name}: {message}"), missing: true });
+            }
+            // Twice may be a race with another pod at the start; three ends in a row are the container's own.
+            "CrashLoopBackOff" if restarts >= 2 => {
+                let last = &status["lastState"]["terminated"];
+                let words = format!("container {name} ends again and again: {} with exit code {}: {}", last["reason"].as_str().unwrap_or_default(), last["exitCode"], last["message"].as_str().unwrap_or_default().trim());
+                return Some(Obstacle { words, missing: false });
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The failure for an obstacle: a promise broken, or for any set at hand something that its files do not hold.
+fn self_inflicted(obstacle: &Obstacle, seen: &str, object: &Object, generic: bool) -> Failure {
+    let place = quoted(&obstacle.words).and_then(|name| place_of_text(object, name)).unwrap_or_else(|| object.place.clone());
+    let text = format!("Redis does not start: {}, at {place} ({seen})", obstacle.words);
+    if generic && obstacle.missing {
+        return Failure::skipped(format!("{text}; add what is missing to the manifests"));
+    }
+    Failure::violated(text)
+}
+
+/// Where the manifests name it.
+fn place_of_text(object: &Object, text: &str) -> Option<Place> {
+    object.places.keys().find(|pointer| object.str_at(pointer) == Some(text)).map(|pointer| object.place_of(pointer))
+}
+
+/// The first text in double quotes.
+fn quoted(words: &str) -> Option<&str> {
+    let (_, rest) = words.split_once('"')?;
+    rest.split_once('"').map(|(name, _)| name)
+}
+
+/// Whether the live pod is one of Redis' workload.
+pub(super) fn belongs(pod: &Value, redis: &Redis) -> bool {
+    if redis.workload.kind == "Pod" {
+        return pod["metadata"]["name"] == redis.workload.name.as_str();
+    }
+    !redis.labels.is_empty() && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str())
+}
+
+/// What is seen of the pods, in one sentence each.
+fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> String {
+    if pods.is_empty() {
+        return format!("no pod of {}; {}", redis.workload, last_event(events.to_vec(), &redis.workload));
+    }
+    pods.iter()
+        .map(|pod| {
+            let key = key_of(pod);
+            let states: Vec<String> = pod["status"]["containerStatuses"].as_array().into_iter().flatten().map(state).collect();
+            let ending = if pod["metadata"]["deletionTimestamp"].is_null() { "" } else { ", ending" };
+            format!("{} is {}{ending} [{}]; {}", key.name, pod["status"]["phase"].as_str().unwrap_or("without a phase"), states.join(", "), last_event(events.to_vec(), &key))
+        })
+        .collect::<Vec<_>>()
+        .join(" | ")
+}
+
+fn state(status: &Value) -> String {
+    let name = status["name"].as_str().unwrap_or_default();
+    let ready = if status["ready"] == true { "ready" } else { "not ready" };
+    let state = status["state"].as_object().and_then(|state| state.iter().next());
+    let text = state.map_or_else(String::new, |(kind, detail)| format!("{kind} {} {}", detail["reason"].as_str().unwrap_or_default(), detail["message"].as_str().unwrap_or_default()));
+    format!("{name} {ready}, {}, restarts {}", text.trim(), status["restartCount"])
+}
+
+/// How long the cluster takes to see that a node is gone, and then to evict its pods: the pod's own toleration and the slowest usual monitor.
+pub(super) fn eviction_limit(pod: &Value) -> Duration {
+    let tolerated = pod["spec"]["tolerations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|toleration| toleration["key"] == "node.kubernetes.io/unreachable")
+        .find_map(|toleration| toleration["tolerationSeconds"].as_u64())
+        .unwrap_or(300);
+    Duration::from_secs(tolerated) + NODE_MONITOR + START
+}
+
+/// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
+pub(super) const NODE_MONITOR: Duration = Duration::from_secs(60);

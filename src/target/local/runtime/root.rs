@@ -1,0 +1,339 @@
+//! A container's root on disk: the directories and files of an image, and the list of what is mounted into it.
+//!
+//! Programs and libraries are this machine's, read-only; everything that the image brings or the container writes lies in a
+//! tree of its own in the run directory, which goes with the container.
+
+use super::{
+    ContainerSpec,
+    plan::{Bind, Plan},
+};
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink},
+    path::{Component, Path, PathBuf},
+};
+
+/// What container engines give: <https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities>.
+const CAPABILITIES: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+/// Directories that every image has, with their modes.
+const DIRECTORIES: [(&str, u32); 17] = [
+    ("dev", 0o755),
+    ("proc", 0o555),
+    ("sys", 0o555),
+    ("etc", 0o755),
+    ("home", 0o755),
+    ("mnt", 0o755),
+    ("opt", 0o755),
+    ("root", 0o700),
+    ("run", 0o755),
+    ("srv", 0o755),
+    ("tmp", 0o1777),
+    ("usr", 0o755),
+    ("var", 0o755),
+    ("var/cache", 0o755),
+    ("var/lib", 0o755),
+    ("var/log", 0o755),
+    ("var/tmp", 0o1777),
+];
+/// Where the programs of this machine are: a directory is mounted, a symbolic link repeated.
+const MACHINE: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu"];
+/// What programs need of this machine's `/etc`.
+const ETC: [&str; 9] =
+    ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "alternatives", "localtime", "services"];
+/// Directories too common to be shown to a container because a program lies in them.
+const TOO_COMMON: [&str; 12] = ["etc", "home", "root", "tmp", "var", "run", "dev", "proc", "sys", "data", "mnt", "srv"];
+
+const PASSWD: &str =
+    "root:x:0:0:root:/root:/bin/sh\nredis:x:999:1000:redis:/home/redis:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\ntty:x:5:\nredis:x:1000:\nnogroup:x:65533:\nnobody:x:65534:\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n";
+
+/// Lays out the root in `directory` and says how to enter it.
+pub(super) fn build(spec: &ContainerSpec, directory: &Path, set_groups: bool, cgroup: Option<&Path>) -> io::Result<Plan> {
+    let tree = Tree { root: directory.join("root"), local: directory.join("local") };
+    for path in [&tree.root, &tree.local] {
+        make_directory(path, 0o755)?;
+    }
+    for (path, mode) in DIRECTORIES {
+        make_directory(&tree.root.join(path), mode)?;
+    }
+    symlink("../run", tree.root.join("var/run"))?;
+    for name in ["bin", "sbin", "lib", "share", "etc"] {
+        make_directory(&tree.local.join(name), 0o755)?;
+    }
+    let mut binds = machine(&tree)?;
+    etc(&tree, spec, &mut binds)?;
+    programs(&tree, spec, &mut binds)?;
+    for (path, (mode, uid, gid)) in &spec.root.directories {
+        let to = tree.place(path)?;
+        fs::create_dir_all(&to)?;
+        fs::set_permissions(&to, Permissions::from_mode(*mode))?;
+        own(&to, *uid, *gid)?;
+    }
+    for (path, (content, mode, uid, gid)) in &spec.root.files {
+        let to = tree.place(path)?;
+        write(&to, content, *mode)?;
+        own(&to, *uid, *gid)?;
+    }
+    let volumes = spec
+        .mounts
+        .iter()
+        .map(|mount| Bind { source: mount.source.clone(), target: relative(&mount.target), read_only: mount.read_only })
+        .collect();
+    Ok(Plan {
+        root: tree.root,
+        read_only: spec.root.read_only,
+        binds,
+        volumes,
+        command: spec.command.clone(),
+        environment: spec.environment.clone(),
+        directory: Path::new("/").join(&spec.directory),
+        user: spec.user.clone(),
+        set_groups,
+        capabilities: capabilities(&spec.capabilities.0, &spec.capabilities.1),
+        no_new_privileges: spec.no_new_privileges,
+        cgroup: cgroup.map(Path::to_owned),
+    })
+}
+
+/// Where things of the container lie on disk: `/usr/local` is ours, in a directory of its own.
+struct Tree {
+    root: PathBuf,
+    local: PathBuf,
+}
+
+impl Tree {
+    /// Where a path of the image is made.
+    fn place(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = relative(path);
+        if let Ok(below) = path.strip_prefix("usr/local") {
+            return Ok(self.local.join(below));
+        }
+        if MACHINE.iter().any(|name| path.starts_with(name)) {
+            return Err(io::Error::new(
+                io::ErrorKind::ReadOnlyFilesystem,
+                format!("/{} would lie among this machine's own programs; /usr/local is the container's", path.display()),
+            ));
+        }
+        let path = path.strip_prefix("var/run").map_or_else(|_| path.clone(), |below| Path::new("run").join(below));
+        Ok(self.root.join(path))
+    }
+}
+
+/// The path without root, `.` and `..`, so that it stays below wherever it is put.
+fn relative(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => clean.push(part),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().mode(mode).create(path)?;
+    // The umask took its part.
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+fn own(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    if uid == 0 && gid == 0 {
+        return Ok(());
+    }
+    chown(path, Some(uid), Some(gid))
+        .map_err(|error| io::Error::new(error.kind(), format!("giving {} to {uid}:{gid}: {error}", path.display())))
+}
+
+fn bind(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Bind {
+    Bind { source: source.into(), target: target.into(), read_only: true }
+}
+
+fn machine(tree: &Tree) -> io::Result<Vec<Bind>> {
+    let mut binds = Vec::new();
+    for name in MACHINE {
+        let source = Path::new("/").join(name);
+        let Ok(metadata) = fs::symlink_metadata(&source) else { continue };
+        let target = tree.root.join(name);
+        if metadata.is_symlink() {
+            symlink(fs::read_link(&source)?, target)?;
+        } else if metadata.is_dir() {
+            if !target.exists() {
+                make_directory(&target, 0o755)?;
+            }
+            if name == "usr" && !Path::new("/usr/local").is_dir() {
+                // Nothing can be made in the machine's /usr, so its parts are put into one of ours.
+                for entry in fs::read_dir("/usr")? {
+                    let entry = entry?;
+                    make_directory(&target.join(entry.file_name()), 0o755)?;
+                    binds.push(bind(entry.path(), Path::new(name).join(entry.file_name())));
+                }
+                make_directory(&target.join("local"), 0o755)?;
+            } else {
+                binds.push(bind(source, name));
+            }
+        }
+    }
+    binds.push(Bind { source: tree.local.clone(), target: "usr/local".into(), read_only: false });
+    // The machine's cache of libraries may name some of these.
+    if Path::new("/usr/local/lib").is_dir() {
+        binds.push(bind("/usr/local/lib", "usr/local/lib"));
+    }
+    Ok(binds)
+}
+
+fn etc(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Result<()> {
+    let etc = tree.root.join("etc");
+    for (name, content) in [("passwd", PASSWD), ("group", GROUP), ("nsswitch.conf", NSSWITCH)] {
+        if !spec.root.files.contains_key(&Path::new("/etc").join(name)) {
+            write(&etc.join(name), content.as_bytes(), 0o644)?;
+        }
+    }
+    for name in ETC {
+        let source = Path::new("/etc").join(name);
+        if spec.root.files.keys().any(|path| path.starts_with(&source)) {
+            continue;
+        }
+        // A link (localtime) leads to what is in /usr.
+        let Ok(metadata) = fs::metadata(&source) else { continue };
+        if metadata.is_dir() {
+            make_directory(&etc.join(name), 0o755)?;
+        } else {
+            write(&etc.join(name), b"", 0o644)?;
+        }
+        binds.push(bind(fs::canonicalize(source)?, Path::new("etc").join(name)));
+    }
+    Ok(())
+}
+
+/// Each program is a link in `/usr/local/bin` to where it lies on this machine, so that it finds what lies beside it.
+fn programs(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Result<()> {
+    let bin = tree.local.join("bin");
+    for (name, path) in &spec.root.programs {
+        let program =
+            fs::canonicalize(path).map_err(|error| io::Error::new(error.kind(), format!("the program {}: {error}", path.display())))?;
+        let place = relative(&program);
+        let shown = !place.starts_with("usr/local") && MACHINE.iter().any(|name| place.starts_with(name))
+            || binds
+                .iter()
+                .any(|bind| bind.read_only && place.starts_with(&bind.target) && bind.source == Path::new("/").join(&bind.target));
+        let at = bin.join(name);
+        if shown && !place.starts_with("usr/local") {
+            symlink(&program, at)?;
+        } else if let Some(prefix) = prefix(&program, spec) {
+            let target = relative(&prefix);
+            fs::create_dir_all(tree.root.join(&target))?;
+            binds.push(bind(prefix, target));
+            symlink(&program, at)?;
+        } else {
+            write(&at, b"", 0o755)?;
+            binds.push(bind(program, Path::new("usr/local/bin").join(name)));
+        }
+    }
+    Ok(())
+}
+
+/// The directory that a program brings along: its own, or what is above its `bin`; none where that would show too much or hide
+/// something of the container.
+fn prefix(program: &Path, spec: &ContainerSpec) -> Option<PathBuf> {
+    let directory = program.parent()?;
+    let directory = if matches!(directory.file_name()?.to_str(), Some("bin" | "sbin")) { directory.parent()? } else { directory };
+    let place = relative(directory);
+    let common = place.components().count() < 2 || place.starts_with("usr/local");
+    let first = place.components().next()?.as_os_str().to_str()?;
+    let own = TOO_COMMON.contains(&first) && place.components().count() < 3;
+    let hides = |path: &Path| relative(path).starts_with(&place) || place.starts_with(relative(path));
+    let taken = spec.root.directories.keys().any(|path| hides(path)) || spec.mounts.iter().any(|mount| hides(&mount.target));
+    (!common && !own && !taken).then(|| directory.to_owned())
+}
+
+/// The usual set, less what is dropped, and what is added; names with or without `CAP_`, `ALL` for all.
+fn capabilities(drop: &[String], add: &[String]) -> Vec<String> {
+    let plain = |name: &String| {
+        let name = name.to_ascii_uppercase();
+        name.strip_prefix("CAP_").map_or(name.clone(), str::to_owned)
+    };
+    let (drop, add): (Vec<_>, Vec<_>) = (drop.iter().map(plain).collect(), add.iter().map(plain).collect());
+    let all = |names: &[String]| names.iter().any(|name| name == "ALL");
+    let mut kept: Vec<String> = if all(&add) {
+        caps::all().iter().map(|capability| capability.to_string().trim_start_matches("CAP_").to_owned()).collect()
+    } else if all(&drop) {
+        Vec::new()
+    } else {
+        CAPABILITIES.map(str::to_owned).into()
+    };
+    kept.retain(|name| !drop.contains(name));
+    kept.extend(add.into_iter().filter(|name| name != "ALL"));
+    kept.sort();
+    kept.dedup();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[rstest]
+    #[case(&[], &[], 14)]
+    #[case(&["ALL"], &[], 0)]
+    #[case(&["all"], &["NET_BIND_SERVICE"], 1)]
+    #[case(&["CAP_CHOWN"], &[], 13)]
+    #[case(&[], &["SYS_ADMIN", "CAP_CHOWN"], 15)]
+    fn capabilities_are_the_usual_ones_changed(#[case] drop: &[&str], #[case] add: &[&str], #[case] count: usize) {
+        assert_eq!(capabilities(&strings(drop), &strings(add)).len(), count);
+    }
+
+    #[rstest]
+    #[case("/data/../../etc", "etc")]
+    #[case("a/./b", "a/b")]
+    #[case("/", "")]
+    fn a_path_never_leaves_the_root(#[case] path: &str, #[case] expected: &str) {
+        assert_eq!(relative(Path::new(path)), Path::new(expected));
+    }
+
+    #[rstest]
+    #[case("/opt/tools/bin/redis-server", Some("/opt/tools"))]
+    #[case("/work/project/target/debug/program", Some("/work/project/target/debug"))]
+    #[case("/tmp/program", None)]
+    #[case("/usr/local/bin/program", None)]
+    #[case("/home/ann/program", None)]
+    #[case("/program", None)]
+    fn a_program_brings_its_directory_unless_that_shows_too_much(#[case] program: &str, #[case] expected: Option<&str>) {
+        let spec = ContainerSpec::example(&["true"]);
+        assert_eq!(prefix(Path::new(program), &spec).as_deref(), expected.map(Path::new));
+    }
+}
