@@ -33,13 +33,14 @@ pub(super) struct Link {
     pub(super) zero_unix_ns: u64,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Routes {
     open: HashMap<u64, mpsc::UnboundedSender<What>>,
     ended: Option<String>,
 }
 
 /// The records of one request.
+#[derive(Debug)]
 pub(super) struct Records {
     pub(super) id: u64,
     doing: String,

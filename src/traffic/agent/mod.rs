@@ -29,6 +29,13 @@ use tokio::{
 };
 use wire::{Address, Answer, Bytes, Limits, Op, PROTOCOL, Request, Value, What};
 
+/// Whether the program was started as the agent: with the one argument `__agent`.
+#[must_use]
+pub fn is_called() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments.next().is_some_and(|first| first == "__agent") && arguments.next().is_none()
+}
+
 /// Runs the agent until its standard input ends.
 #[must_use]
 pub fn main() -> ExitCode {
