@@ -81,7 +81,8 @@ impl Comparison {
         for write in &ledger.writes {
             keys.entry((write.db, &write.key)).or_default().push(write);
         }
-        let mut judge = Judge { result: Self { acknowledged: ledger.acknowledged(), ..Self::default() }, unrecorded: Unrecorded::of(ledger) };
+        let mut judge =
+            Judge { result: Self { acknowledged: ledger.acknowledged(), ..Self::default() }, unrecorded: Unrecorded::of(ledger) };
         for ((db, key), mut writes) in keys {
             let there = there.remove(&(db, key.to_owned())).ok_or_else(|| TrafficError::NotRead { db, key: key.to_owned() })?;
             // A key has one writer at a time, so that the order of sending is the order of the writes.

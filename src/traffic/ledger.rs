@@ -5,10 +5,7 @@ use super::{
     agent::wire::{Fate, WriteKind},
 };
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +58,8 @@ impl Write {
             Fate::Acknowledged => false,
             Fate::Unknown { .. } => true,
             Fate::Refused { reason } => {
-                let of_the_stream = reason.starts_with("NOGROUP") || reason.starts_with("BUSYGROUP") || reason.ends_with("entries were pending");
+                let of_the_stream =
+                    reason.starts_with("NOGROUP") || reason.starts_with("BUSYGROUP") || reason.ends_with("entries were pending");
                 !of_the_stream
             }
         }
@@ -151,7 +149,12 @@ impl Ledger {
                 Fate::Acknowledged => None,
                 Fate::Refused { reason } | Fate::Unknown { reason } => Some(format!("the first was not: {reason}")),
             });
-            TrafficError::ProvesNothing { what, db, sent: of_db().count(), example: example.unwrap_or_else(|| "none of the kind was sent".into()) }
+            TrafficError::ProvesNothing {
+                what,
+                db,
+                sent: of_db().count(),
+                example: example.unwrap_or_else(|| "none of the kind was sent".into()),
+            }
         };
         if self.acknowledged() == 0 {
             return Err(nothing("write", self.writes.first().map_or(0, |write| write.db)));
@@ -159,7 +162,9 @@ impl Ledger {
         for planned in &self.workloads {
             for db in planned.workload.places.iter().map(|place| place.db) {
                 let has = |wanted: fn(&WriteKind) -> bool| {
-                    self.writes.iter().any(|write| write.seed == planned.seed && write.db == db && write.is_acknowledged() && wanted(&write.kind))
+                    self.writes
+                        .iter()
+                        .any(|write| write.seed == planned.seed && write.db == db && write.is_acknowledged() && wanted(&write.kind))
                 };
                 if planned.workload.kind.strings() && !has(|kind| matches!(kind, WriteKind::Set { .. })) {
                     return Err(nothing("string", db));

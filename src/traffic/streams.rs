@@ -90,7 +90,9 @@ impl Stream<'_> {
         let mut names: BTreeSet<&str> = BTreeSet::new();
         let mut lists: BTreeMap<&str, Lists> = BTreeMap::new();
         for write in self.writes {
-            let (WriteKind::Group { group } | WriteKind::Deliver { group, .. } | WriteKind::Acknowledge { group, .. }) = &write.kind else { continue };
+            let (WriteKind::Group { group } | WriteKind::Deliver { group, .. } | WriteKind::Acknowledge { group, .. }) = &write.kind else {
+                continue;
+            };
             lists.entry(group).or_default().learn(write);
             if !matches!(write.fate, Fate::Refused { .. }) && matches!(write.kind, WriteKind::Group { .. }) {
                 names.insert(group);

@@ -28,7 +28,8 @@ async fn exchange(call: &HttpCall) -> Result<What, String> {
         format!("{authority}:80")
     };
     let mut stream = within(call.limits.connect(), "connected", TcpStream::connect(&target)).await?;
-    let mut request = format!("{} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Length: {}\r\n", call.method, call.body.0.len());
+    let mut request =
+        format!("{} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Length: {}\r\n", call.method, call.body.0.len());
     for (name, value) in &call.headers {
         if name.contains(['\r', '\n', ':']) || value.contains(['\r', '\n']) {
             return Err(format!("the header {name:?} is malformed"));

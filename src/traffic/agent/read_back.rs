@@ -3,8 +3,7 @@
 use super::{
     connection::{Connection, Lost},
     output::{NobodyListens, Sink},
-    resp,
-    scan,
+    resp, scan,
     wire::{Address, Answer, Content, EntryId, Found, Group, Limits, There, Value, Wanted, What},
 };
 
@@ -47,8 +46,12 @@ async fn database(mut connection: Connection, wanted: Wanted, sink: &Sink) -> Re
     for keys in keys.chunks(BATCH) {
         let commands: Vec<Vec<&str>> = keys.iter().map(|key| vec!["TYPE", key]).collect();
         let types = all(&mut connection, &commands).await?;
-        let commands: Vec<Vec<&str>> =
-            keys.iter().zip(&types).filter(|(_, of_type)| *of_type == &Value::Status("string".into())).map(|(key, _)| vec!["GET", key]).collect();
+        let commands: Vec<Vec<&str>> = keys
+            .iter()
+            .zip(&types)
+            .filter(|(_, of_type)| *of_type == &Value::Status("string".into()))
+            .map(|(key, _)| vec!["GET", key])
+            .collect();
         let mut values = all(&mut connection, &commands).await?.into_iter();
         for (key, of_type) in keys.iter().zip(types) {
             let there = match of_type.text().as_deref() {
@@ -102,7 +105,9 @@ async fn stream(connection: &mut Connection, key: &str) -> Result<There, Unread>
             let fields = told.array()?;
             fields.chunks(2).find(|pair| pair[0].text().as_deref() == Some(name))?.get(1)?.text()
         };
-        let (Some(name), Some(last)) = (field("name"), field("last-delivered-id")) else { return Err(unread(&["XINFO", "GROUPS", key], &told)) };
+        let (Some(name), Some(last)) = (field("name"), field("last-delivered-id")) else {
+            return Err(unread(&["XINFO", "GROUPS", key], &told));
+        };
         let last_delivered = last.parse().map_err(|error| Unread(format!("{error}")))?;
         let pending = pending(connection, key, &name).await?;
         groups.push(Group { name, last_delivered, pending });

@@ -1,6 +1,11 @@
 //! Carries out a workload: writers side by side, each with its own keys, until stopped or counted out.
 
-use super::{Clock, output::NobodyListens, output::Sink, wire::WritePlan, writer::Writer};
+use super::{
+    Clock,
+    output::{NobodyListens, Sink},
+    wire::WritePlan,
+    writer::Writer,
+};
 use std::sync::{Arc, atomic::AtomicU64};
 use tokio::{sync::watch, task::JoinSet};
 

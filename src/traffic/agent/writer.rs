@@ -58,14 +58,7 @@ struct Next {
 }
 
 impl Writer {
-    pub(super) fn new(
-        plan: Arc<WritePlan>,
-        number: u64,
-        writers: u64,
-        numbers: Arc<AtomicU64>,
-        sink: Sink,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(plan: Arc<WritePlan>, number: u64, writers: u64, numbers: Arc<AtomicU64>, sink: Sink, clock: Clock) -> Self {
         let mut breath = interval(BREATH);
         breath.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pace = plan.per_second.filter(|rate| *rate > 0.0).map(|rate| {
