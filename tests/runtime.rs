@@ -35,6 +35,8 @@ tests![
     a_cluster_ip_is_balanced_and_refuses_without_endpoints,
     an_established_connection_outlives_its_endpoint_leaving,
     a_pod_reaches_itself_through_its_service,
+    a_client_may_stay_with_one_endpoint,
+    a_service_may_be_of_datagrams,
     names_are_resolved_with_search_domains,
     addresses_are_given_once,
     the_process_is_first_of_its_own_namespaces,
@@ -43,6 +45,8 @@ tests![
     the_root_is_an_image_of_its_own,
     a_read_only_root_is_read_only,
     volumes_outlive_containers_and_need_no_mount_point,
+    a_volume_may_be_memory,
+    an_image_cannot_have_files_among_the_machines_programs,
     links_in_a_container_do_not_lead_out_of_it,
     a_signal_without_a_handler_is_not_noticed_by_the_first_process,
     everything_in_a_container_ends_with_its_first_process,
@@ -55,6 +59,7 @@ tests![
     an_unplugged_pod_is_silent,
     twenty_pods_start_at_once,
     nothing_is_left_in_the_run_directory,
+    pods_and_networks_leave_no_descriptors_and_no_processes,
     the_exit_code_and_arguments_come_through,
     an_interrupted_run_ends_in_order,
     a_second_interrupt_kills,
@@ -324,6 +329,53 @@ async fn a_pod_reaches_itself_through_its_service() -> Result<()> {
     Ok(())
 }
 
+async fn a_client_may_stay_with_one_endpoint() -> Result<()> {
+    let network = Network::new("affinity").await?;
+    let (one, two) = (Sandbox::create(&network, "one", None).await?, Sandbox::create(&network, "two", None).await?);
+    let client = Sandbox::create(&network, "client", None).await?;
+    let servers = [redis(&one, "one").await?, redis(&two, "two").await?];
+    for sandbox in [&one, &two] {
+        pong(None, &network, (sandbox.address(), 6379).into()).await?;
+    }
+    network.set_services(&[ServiceRule { client_affinity: true, ..service(&[&one, &two]) }]).await?;
+    for _ in 0..20 {
+        ping(client.dial((SERVICE, 80).into()).await?).await?;
+    }
+    let mut counts = Vec::new();
+    for server in &servers {
+        let stats = exec(server, &["redis-cli", "info", "stats"]).await?;
+        let count = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:")).context("redis counts")?;
+        counts.push(count.trim().parse::<u32>()?);
+    }
+    counts.sort_unstable();
+    ensure!(counts[0] <= 2 && counts[1] >= 20, "{counts:?}");
+    for server in servers {
+        server.remove().await?;
+    }
+    Ok(())
+}
+
+async fn a_service_may_be_of_datagrams() -> Result<()> {
+    let network = Network::new("datagrams").await?;
+    let pod = Sandbox::create(&network, "asker", None).await?;
+    let mut names = Names::default();
+    names.addresses.insert("known.example".into(), vec![SERVICE]);
+    network.set_names(names);
+    let rule =
+        ServiceRule { address: Some(SERVICE), port: 53, udp: true, endpoints: vec![(Network::RESOLVER, 53)], ..ServiceRule::default() };
+    network.set_services(&[rule]).await?;
+    let through = |spec: &mut ContainerSpec| {
+        spec.root.files.insert("/etc/resolv.conf".into(), (format!("nameserver {SERVICE}\n").into_bytes(), 0o644, 0, 0));
+    };
+    let said = script(&pod, "datagrams", "getent ahostsv4 known.example | head -1", through).await?;
+    ensure!(said.starts_with("10.96.7.7"), "{said}");
+    network.set_services(&[]).await?;
+    let begun = Instant::now();
+    let said = script(&pod, "refused", "getent hosts known.example || echo refused", through).await?;
+    ensure!(said == "refused\n" && begun.elapsed() < Duration::from_secs(2), "{said} after {:?}", begun.elapsed());
+    Ok(())
+}
+
 async fn names_are_resolved_with_search_domains() -> Result<()> {
     let network = Network::new("names").await?;
     let pod = Sandbox::create(&network, "asker", None).await?;
@@ -453,7 +505,7 @@ async fn a_read_only_root_is_read_only() -> Result<()> {
     let network = Network::new("read-only").await?;
     let pod = Sandbox::create(&network, "pod", None).await?;
     let volume = storage::directory("read-only-test", 0o777)?;
-    let ask = "for at in / /tmp /etc /usr/local /mounted/kept; do touch $at/x 2>/dev/null && echo \"$at is writable\"; done; touch /mounted/volume/x /dev/shm/x && echo volume";
+    let ask = "for at in / /tmp /etc /usr/local /mounted/kept; do touch $at/x 2>/dev/null && echo \"$at is writable\"; done; touch /mounted/volume/x /dev/shm/x /data/x && echo volume";
     let said = script(&pod, "read-only", ask, |spec| {
         spec.root.read_only = true;
         spec.mounts = vec![
@@ -483,6 +535,35 @@ async fn volumes_outlive_containers_and_need_no_mount_point() -> Result<()> {
     ensure!(said == "kept\none file\n", "{said}");
     storage::remove("kept")?;
     ensure!(storage::directory("../elsewhere", 0o755).is_err() && storage::remove("").is_err(), "names stay within");
+    Ok(())
+}
+
+async fn a_volume_may_be_memory() -> Result<()> {
+    let network = Network::new("memory-volume").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    let volume = storage::memory("in-memory", 0o777, Some(1 << 20))?;
+    let said = script(
+        &pod,
+        "memory-volume",
+        "stat -f -c %T /fast; stat -c %a /fast; head -c 2000000 /dev/zero > /fast/x 2>/dev/null || echo full",
+        |spec| {
+            spec.mounts.push(Mount { source: volume.clone(), target: "/fast".into(), read_only: false });
+        },
+    )
+    .await?;
+    ensure!(said == "tmpfs\n777\nfull\n", "{said}");
+    storage::remove("in-memory")?;
+    ensure!(!volume.exists());
+    Ok(())
+}
+
+async fn an_image_cannot_have_files_among_the_machines_programs() -> Result<()> {
+    let network = Network::new("programs").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    let mut spec = container("intruder", &["true"]);
+    spec.root.files.insert("/usr/bin/mine".into(), (Vec::new(), 0o755, 0, 0));
+    let refused = pod.start(spec).await;
+    ensure!(matches!(refused, Err(StartError::Impossible(_))), "{refused:?}");
     Ok(())
 }
 
@@ -835,6 +916,37 @@ async fn bare_pong(to: SocketAddr) -> Result<()> {
                 Ok(()) => Look::Ready(()),
                 Err(error) => Look::NotYet(error.to_string()),
             })
+        })
+        .await?;
+    Ok(())
+}
+
+async fn pods_and_networks_leave_no_descriptors_and_no_processes() -> Result<()> {
+    let count = |what: &str| -> Result<usize> { Ok(fs::read_dir(what)?.count()) };
+    let all = || -> Result<(usize, usize)> {
+        let processes =
+            fs::read_dir("/proc")?.filter_map(Result::ok).filter(|entry| entry.file_name().to_string_lossy().parse::<i32>().is_ok());
+        Ok((count("/proc/self/fd")?, processes.count()))
+    };
+    let once = async || -> Result<()> {
+        let network = Network::new("flat").await?;
+        let pod = Sandbox::create(&network, "pod", None).await?;
+        let running = pod.start(container("flat", &["sleep", "60"])).await?;
+        exec(&running, &["true"]).await?;
+        running.remove().await?;
+        pod.remove().await?;
+        Ok(())
+    };
+    // The first one opens what stays open: the runtime's own.
+    once().await?;
+    let before = all()?;
+    for _ in 0..20 {
+        once().await?;
+    }
+    Until::within(Duration::from_secs(5))
+        .met(format!("descriptors and processes to be {before:?}"), || async {
+            let now = all().unwrap_or_default();
+            Ok::<_, TimedOut>(if now.0 <= before.0 && now.1 <= before.1 { Look::Ready(()) } else { Look::NotYet(format!("{now:?}")) })
         })
         .await?;
     Ok(())

@@ -109,6 +109,7 @@ pub(super) async fn start(namespaces: &Namespaces, spec: ContainerSpec) -> Resul
             Ok(begun) => Ok((begun, cgroup)),
             Err(error) => Err((error, cgroup)),
         },
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Err((StartError::Impossible(error.to_string()), None)),
         Err(error) => Err((error.into(), None)),
     };
     match begun {
