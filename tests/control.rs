@@ -2,8 +2,18 @@
 //!
 //! Has its own `main`, since the node must be entered before any thread exists; it speaks as libtest does.
 
+#[path = "control/admission.rs"]
+mod admission;
+#[path = "control/containers.rs"]
+mod containers;
+#[path = "control/nodes.rs"]
+mod nodes;
+#[path = "control/probes.rs"]
+mod probes;
 #[path = "control/scene.rs"]
 mod scene;
+#[path = "control/storage.rs"]
+mod storage;
 #[path = "control/workloads.rs"]
 mod workloads;
 
@@ -46,7 +56,7 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     let fits = |name: &str| {
         filters.is_empty() || filters.iter().any(|filter| if exact { name == *filter } else { name.contains(filter.as_str()) })
     };
-    let all: Vec<Test> = [workloads::TESTS].concat();
+    let all: Vec<Test> = [workloads::TESTS, containers::TESTS, probes::TESTS, storage::TESTS, nodes::TESTS, admission::TESTS].concat();
     let chosen: Vec<Test> = all.iter().copied().filter(|(name, _)| fits(name)).collect();
     if words.iter().any(|word| word == "--list") {
         for (name, _) in &chosen {

@@ -20,18 +20,21 @@ use std::sync::{Arc, PoisonError};
 /// Applies all objects or, where one of them cannot be carried out here, none.
 pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, TargetError> {
     let mut applied = Applied::default();
+    let refused = |object: &Object, refusal: Refusal| TargetError::Refused {
+        key: json::key(&object.json),
+        place: object.place.clone(),
+        reason: refusal.to_string(),
+    };
     for object in objects {
+        if let Some(kind) = kinds::find(text(&object.json, "/kind")) {
+            kinds::check_schema(kind, &object.json).map_err(|refusal| refused(object, refusal))?;
+        }
         judge(cluster, objects, object, &mut applied)?;
     }
     // Namespaces first: everything else may be in any order, as on a cluster.
     let (first, rest): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.json["kind"] == "Namespace");
     for object in first.into_iter().chain(rest) {
-        let refused = |refusal: Refusal| TargetError::Refused {
-            key: json::key(&object.json),
-            place: object.place.clone(),
-            reason: refusal.to_string(),
-        };
-        put(cluster, &object.json).map_err(refused)?;
+        put(cluster, &object.json).map_err(|refusal| refused(object, refusal))?;
     }
     applied.without_program.sort();
     applied.without_program.dedup();

@@ -172,9 +172,7 @@ fn volume(object: &mut Value) {
         default(object, "/hostPath/type", json!(""));
     }
     let sources = object.as_object().map_or(0, serde_json::Map::len);
-    if sources <= 1 {
-        set(object, "/emptyDir", json!({}));
-    } else if object.get("emptyDir").is_some_and(Value::is_null) {
+    if sources <= 1 || object.get("emptyDir").is_some_and(Value::is_null) {
         set(object, "/emptyDir", json!({}));
     }
 }

@@ -254,7 +254,7 @@ mod tests {
     use serde_json::json;
     use std::collections::BTreeMap;
 
-    fn pod(spec: Value) -> Object {
+    fn pod(spec: &Value) -> Object {
         Object { json: json!({ "kind": "Pod", "spec": spec }), places: BTreeMap::new(), place: Place::default() }
     }
 
@@ -271,7 +271,7 @@ mod tests {
     #[case(json!({ "volumes": [{ "name": "a", "nfs": { "server": "x", "path": "/" } }] }), Some("spec.volumes.0.nfs"))]
     #[case(json!({ "volumes": [{ "name": "a", "secret": { "secretName": "x", "items": [{ "key": "k", "path": "p" }] } }] }), None)]
     fn a_field_that_is_not_carried_out_is_named(#[case] spec: Value, #[case] named: Option<&str>) {
-        let refused = refuse(&pod(spec), &|container| container["name"] != "without");
+        let refused = refuse(&pod(&spec), &|container| container["name"] != "without");
         match named {
             None => refused.expect("carried out"),
             Some(field) => assert!(refused.expect_err("refused").to_string().contains(field)),
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_field_is_told_with_its_line() {
-        let mut object = pod(json!({ "containers": [{ "name": "a", "securityContext": { "privileged": true } }] }));
+        let mut object = pod(&json!({ "containers": [{ "name": "a", "securityContext": { "privileged": true } }] }));
         let line = Place { line: 7, ..Place::default() };
         object.places.insert("/spec/containers/0/securityContext".to_owned(), line);
         assert!(refuse(&object, &|_| true).expect_err("refused").to_string().contains("privileged at :7"));

@@ -27,6 +27,9 @@ pub(super) enum Handling {
     Judged,
 }
 
+/// Reads an object as its type and writes it back.
+type Schema = fn(&Value) -> Result<Value, String>;
+
 /// One kind.
 pub(super) struct Kind {
     /// `Deployment`.
@@ -38,7 +41,7 @@ pub(super) struct Kind {
     /// What becomes of it.
     pub(super) handling: Handling,
     /// Reads it as its type and writes it back: what is missing afterwards is no field of the API.
-    pub(super) schema: Option<fn(&Value) -> Result<Value, String>>,
+    pub(super) schema: Option<Schema>,
 }
 
 const fn kind(name: &'static str, version: &'static str, namespaced: bool, handling: Handling) -> Kind {
@@ -122,23 +125,23 @@ pub(super) fn check_schema(kind: &Kind, object: &Value) -> Result<(), Refusal> {
     let read = schema(object).map_err(|error| {
         Refusal::Invalid(format!("{} in version {version:?} cannot be handled as a {}: json: {error}", kind.name, kind.name))
     })?;
-    match unknown(object, &read, String::new()) {
+    match unknown(object, &read, "") {
         Some(path) => Err(Refusal::Invalid(format!("{path}: field not declared in schema"))),
         None => Ok(()),
     }
 }
 
-fn unknown(given: &Value, read: &Value, path: String) -> Option<String> {
+fn unknown(given: &Value, read: &Value, path: &str) -> Option<String> {
     match (given, read) {
         (Value::Object(given), Value::Object(read)) => given.iter().filter(|(_, value)| !value.is_null()).find_map(|(name, value)| {
             let path = format!("{path}.{name}");
             match read.get(name) {
-                Some(read) => unknown(value, read, path),
+                Some(read) => unknown(value, read, &path),
                 None => Some(path),
             }
         }),
         (Value::Array(given), Value::Array(read)) => {
-            given.iter().zip(read).enumerate().find_map(|(index, (given, read))| unknown(given, read, format!("{path}[{index}]")))
+            given.iter().zip(read).enumerate().find_map(|(index, (given, read))| unknown(given, read, &format!("{path}[{index}]")))
         }
         _ => None,
     }

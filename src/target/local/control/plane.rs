@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn store(service: Value, endpoints: Value) -> Store {
+    fn store(service: &Value, endpoints: &Value) -> Store {
         let store = Store::new();
         let mut object = json!({ "kind": "Service", "metadata": { "namespace": "n", "name": "redis" }, "spec": { "ports": [{ "name": "tcp", "port": 6379, "protocol": "TCP" }] } });
         for (field, value) in service.as_object().expect("fields") {
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn a_cluster_ip_leads_to_ready_endpoints_only() {
         let (rules, names) = desired(&store(
-            json!({ "clusterIP": "10.97.0.1" }),
-            json!([endpoint("10.244.0.2", true, false), endpoint("10.244.0.3", false, false)]),
+            &json!({ "clusterIP": "10.97.0.1" }),
+            &json!([endpoint("10.244.0.2", true, false), endpoint("10.244.0.3", false, false)]),
         ));
         assert_eq!(rules[0].endpoints, [(Ipv4Addr::new(10, 244, 0, 2), 6380)]);
         assert_eq!(names.addresses["redis.n.svc.cluster.local"], [Ipv4Addr::new(10, 97, 0, 1)]);
@@ -158,13 +158,13 @@ mod tests {
 
     #[test]
     fn without_a_ready_endpoint_one_that_still_serves_is_taken() {
-        let (rules, _) = desired(&store(json!({ "clusterIP": "10.97.0.1" }), json!([endpoint("10.244.0.2", true, true)])));
+        let (rules, _) = desired(&store(&json!({ "clusterIP": "10.97.0.1" }), &json!([endpoint("10.244.0.2", true, true)])));
         assert_eq!(rules[0].endpoints.len(), 1);
     }
 
     #[test]
     fn a_headless_service_names_its_ready_pods() {
-        let (rules, names) = desired(&store(json!({ "clusterIP": "None" }), json!([endpoint("10.244.0.2", true, false)])));
+        let (rules, names) = desired(&store(&json!({ "clusterIP": "None" }), &json!([endpoint("10.244.0.2", true, false)])));
         assert!(rules.is_empty());
         assert_eq!(names.addresses["redis-0.redis.n.svc.cluster.local"], [Ipv4Addr::new(10, 244, 0, 2)]);
         assert_eq!(names.services["_tcp._tcp.redis.n.svc.cluster.local"], [(6380, "redis-0.redis.n.svc.cluster.local".to_owned())]);
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_external_name_is_an_alias() {
-        let (_, names) = desired(&store(json!({ "type": "ExternalName", "externalName": "redis.example.org" }), json!([])));
+        let (_, names) = desired(&store(&json!({ "type": "ExternalName", "externalName": "redis.example.org" }), &json!([])));
         assert_eq!(names.aliases["redis.n.svc.cluster.local"], "redis.example.org");
     }
 }

@@ -234,7 +234,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    fn deployment(template: Value) -> Value {
+    fn deployment(template: &Value) -> Value {
         json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "redis" },
             "spec": { "selector": { "matchLabels": { "app": "redis" } }, "template": { "metadata": { "labels": { "app": "redis" } }, "spec": template } } })
     }
@@ -246,13 +246,13 @@ mod tests {
     #[case(json!({ "containers": [{ "name": "a", "image": "redis", "resources": { "requests": { "memory": "2Gi" }, "limits": { "memory": "1Gi" } } }] }), "must be less than or equal to memory limit of 1Gi")]
     #[case(json!({ "restartPolicy": "Never", "containers": [{ "name": "a", "image": "redis" }] }), "Unsupported value: \"Never\"")]
     fn a_wrong_pod_is_refused_with_its_path(#[case] template: Value, #[case] words: &str) {
-        let refusal = check(&deployment(template)).expect_err("refused").to_string();
+        let refusal = check(&deployment(&template)).expect_err("refused").to_string();
         assert!(refusal.contains(words), "{refusal}");
     }
 
     #[test]
     fn a_selector_that_misses_its_own_template_is_refused() {
-        let mut object = deployment(json!({ "containers": [{ "name": "a", "image": "redis" }] }));
+        let mut object = deployment(&json!({ "containers": [{ "name": "a", "image": "redis" }] }));
         object["spec"]["selector"]["matchLabels"]["app"] = json!("other");
         assert!(check(&object).expect_err("refused").to_string().contains("`selector` does not match template `labels`"));
     }

@@ -68,11 +68,11 @@ fn is_used(context: &Context<'_>, claim: &Value) -> bool {
 
 fn bind(context: &Context<'_>, claim: &Value) {
     // A claim made before there was a default class gets it later.
-    if !json::has(claim, "/spec/storageClassName") {
-        if let Some(class) = classes::default(context.store) {
-            context.update(claim, |claim| claim["spec"]["storageClassName"] = class["metadata"]["name"].clone());
-            return;
-        }
+    if !json::has(claim, "/spec/storageClassName")
+        && let Some(class) = classes::default(context.store)
+    {
+        context.update(claim, |claim| claim["spec"]["storageClassName"] = class["metadata"]["name"].clone());
+        return;
     }
     let waits = waits_for_consumer(context, claim);
     let selected = text(claim, SELECTED_NODE);

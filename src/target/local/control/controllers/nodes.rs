@@ -21,7 +21,7 @@ pub(super) fn look(context: &Context<'_>) {
         match context.nodes.silent_for(name) {
             None => awake(context, &node),
             Some(silent) if silent < context.options.monitor_grace => {
-                context.look_again(context.options.monitor_grace.saturating_sub(silent))
+                context.look_again(context.options.monitor_grace.saturating_sub(silent));
             }
             Some(_) => silent(context, &node),
         }

@@ -79,7 +79,7 @@ impl Worker {
             });
             let again = match (role, text(&self.pod, "/spec/restartPolicy")) {
                 (Role::Sidecar, _) => true,
-                (Role::Init, "Never") | (Role::Main, "Never") => false,
+                (Role::Init | Role::Main, "Never") => false,
                 (Role::Init, _) | (Role::Main, "OnFailure") => code != 0,
                 (Role::Main, _) => true,
             };

@@ -137,7 +137,7 @@ impl Worker {
         pause(Duration::from_secs(seconds)).await;
         self.failed.get_or_init(|| ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"));
         stop.send_modify(|stop| *stop = stop.or(Some(Instant::now() + self.grace())));
-        pending().await
+        pending::<()>().await;
     }
 
     async fn phases(&self, mut stop: Stop) {

@@ -68,7 +68,7 @@ pub(super) fn filter(pod: &Value, node: &Value, world: &World<'_>) -> Option<Str
         let nobody_anywhere = !world.pods.iter().any(|other| world.chooses(pod, term, other) && world.node_of(other).is_some());
         // The first of a group that seeks itself may go anywhere.
         let first = nobody_anywhere && world.chooses(pod, term, pod) && label(node, text(term, "/topologyKey")).is_some();
-        if !first && !world.in_domain(pod, term, node).is_some_and(|count| count > 0) {
+        if !first && world.in_domain(pod, term, node).is_none_or(|count| count == 0) {
             return Some("node(s) didn't match pod affinity rules".into());
         }
     }
