@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     manifest::Object,
-    target::{Applied, Capability, TargetError, Unsupported, WithoutProgram},
+    target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
@@ -98,13 +98,21 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
     fields::refuse(object, &runs)?;
     for container in ["/containers", "/initContainers"].into_iter().flat_map(|field| list(spec, field)) {
         let image = text(container, "/image");
-        let Err(missing) = programs.image(image) else { continue };
+        let owner = || json::key(&object.json);
+        let missing = match programs.image(image) {
+            Ok(Image { fixture: Some(program), .. }) => {
+                applied.fixtures.push(Fixture { owner: owner(), program: program.trim_start_matches("redis-conformance-").to_owned() });
+                continue;
+            }
+            Ok(_) => continue,
+            Err(missing) => missing,
+        };
         if super::super::image::Programs::is_redis(image) {
             // Without Redis there is nothing to prove.
             return Err(missing);
         }
         applied.without_program.push(WithoutProgram {
-            owner: json::key(&object.json),
+            owner: owner(),
             container: text(container, "/name").to_owned(),
             image: image.to_owned(),
         });

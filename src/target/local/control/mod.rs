@@ -82,7 +82,7 @@ impl Target for LocalTarget {
             Capability::PowerLoss => {
                 Some("a killed process keeps the page cache; the target docker or a virtual machine can drop it".into())
             }
-            Capability::NodeFaults | Capability::StorageClasses => None,
+            Capability::NodeFaults | Capability::StorageClasses | Capability::RootOwnedVolumes => None,
             Capability::VolumeExpansion => {
                 let grows = |class: &Arc<Value>| {
                     class["allowVolumeExpansion"] == true && class["provisioner"] == DISK && class["parameters"]["resizer"] == "true"
@@ -169,6 +169,14 @@ impl Target for LocalTarget {
 
     async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError> {
         verbs::client(&self.cluster, namespace).await
+    }
+
+    async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
+        // As if the cluster had been set up with disks in the place of directories; what is provisioned already stays as it is.
+        for class in self.cluster.store.list("StorageClass", None).iter().filter(|class| class["provisioner"] == LOCAL_PATH) {
+            self.cluster.store.update(&json::key(class), |class| class["provisioner"] = DISK.into());
+        }
+        Ok(())
     }
 
     async fn down(&self) -> Result<(), TargetError> {
