@@ -175,7 +175,16 @@ async fn the_data_directory_is_empty(world: &mut World) -> Step {
 async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
     // The container's own directory is gone with the container; what Redis says of its last act is not.
     let container = world.redis_container().await?;
-    let log = world.target().await?.logs(&container, true).await?;
+    let target = world.target().await?;
+    let log = Until::within(Duration::from_secs(30))
+        .on(target.changes())
+        .met::<_, Failure, _>("the log of the ended Redis", || async {
+            Ok(match target.logs(&container, true).await {
+                Ok(log) => Look::Ready(log),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await?;
     let log = String::from_utf8_lossy(&log);
     let asked = log.lines().find(|line| line.contains("SIGTERM") || line.contains("shutdown"));
     let Some(asked) = asked else {
