@@ -53,7 +53,7 @@ async fn ask(world: &mut World, method: &str, path: &str, body: Option<Value>) -
 
 #[given("the dispatcher is ready")]
 async fn the_dispatcher_is_ready(world: &mut World) -> Step {
-    let (workload, _) = dispatcher(world).await?;
+    let (workload, base) = dispatcher(world).await?;
     let set = world.set()?;
     let labels = set.get(&workload).and_then(Workload::of).map(|workload| workload.labels().clone()).unwrap_or_default();
     let target = world.target().await?;
@@ -64,6 +64,18 @@ async fn the_dispatcher_is_ready(world: &mut World) -> Step {
             let of_it = |pod: &&Value| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value);
             let ready = pods.iter().filter(of_it).any(|pod| condition(pod, "Ready").as_deref() == Some("True"));
             Ok(if ready { Look::Ready(()) } else { Look::NotYet(format!("{} pods, none of it ready", pods.len())) })
+        })
+        .await?;
+    // Ready is not yet reachable: its Service learns of it a moment later.
+    let client = world.client().await?;
+    let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs"), ..HttpRequest::default() };
+    Until::within(ANSWER)
+        .met::<_, Failure, _>(format!("{workload} to answer"), || async {
+            Ok(match client.http(&request).await? {
+                Ok(answer) if answer.status == 200 => Look::Ready(()),
+                Ok(answer) => Look::NotYet(format!("status {}", answer.status)),
+                Err(reason) => Look::NotYet(reason),
+            })
         })
         .await
 }
