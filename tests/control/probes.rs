@@ -135,8 +135,9 @@ async fn a_container_that_is_not_ready_is_no_endpoint_unless_published() -> Resu
         ])
         .await?;
     scene.until("Endpoints", "published", 10, |endpoints| endpoints["subsets"][0]["addresses"].is_array()).await?;
-    let plain = scene.object("Endpoints", "redis").await?;
-    ensure!(plain["subsets"][0]["notReadyAddresses"].is_array() && plain["subsets"][0]["addresses"].is_null(), "{plain}");
+    let withheld =
+        |endpoints: &Value| endpoints["subsets"][0]["notReadyAddresses"].is_array() && endpoints["subsets"][0]["addresses"].is_null();
+    scene.until("Endpoints", "redis", 10, withheld).await?;
     let client = scene.client(crate::scene::NAMESPACE).await?;
     ensure!(scene.run(&client.pod, &client.container, &["redis-cli", "-h", "published", "ping"]).await? == "PONG");
     let output = scene.exec(&client, &["redis-cli", "-h", "redis", "ping"], &[]).await?;
