@@ -58,7 +58,7 @@ impl Mutate {
     /// Runs within the node.
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
-        let target = Arc::new(Local::new(&config));
+        let target = Arc::new(Local::new(&config)?);
         let session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _)?;
         let trials = Trial::of(&session.subjects, |mutant| {
             self.what.takes(mutant.guarantee) && (self.mutants.is_empty() || self.mutants.iter().any(|name| name == mutant.name))

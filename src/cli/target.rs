@@ -1,5 +1,6 @@
 //! Which provider a target's name stands for, and what the reader must know of it.
 
+use super::Problem;
 use crate::{
     config::Config,
     run::Provider,
@@ -12,10 +13,18 @@ use crate::{
     },
 };
 use async_trait::async_trait;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+/// How soon a silent node is NotReady, and how long pods bear it: settings of a cluster, not of manifests, so they are short here.
+/// A manifest's own tolerations hold.
+const MONITOR_GRACE: Duration = Duration::from_secs(4);
+const TOLERATION: Duration = Duration::from_secs(5);
 
 /// This machine: a cluster of its own for each scenario.
 pub(super) struct Local {
@@ -24,23 +33,30 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Finds the programs that stand for images: those of the config file first.
-    pub(super) fn new(config: &Config) -> Self {
+    /// Finds the programs that stand for images, those of the config file first.
+    ///
+    /// # Errors
+    /// When there is no Redis on this machine.
+    pub(super) fn new(config: &Config) -> Result<Self, Problem> {
         let programs = config.images.iter().fold(Programs::find(), |programs, (image, program)| programs.with(image, program));
-        Self { programs, started: AtomicUsize::new(0) }
+        programs.redis_version().map_err(anyhow::Error::from)?;
+        Ok(Self { programs, started: AtomicUsize::new(0) })
     }
 
     /// What the reader must know of the target as a whole.
     pub(super) fn remarks(&self) -> Vec<String> {
-        self.programs.redis_version().map(|version| format!("Redis {version} of this machine stands for the images of Redis")).into_iter().collect()
+        self.programs.redis_version().map(|version| format!("Redis {version} of this machine runs in the place of official images")).into_iter().collect()
     }
 }
 
 #[async_trait]
 impl Provider for Local {
     async fn start(&self, name: &str) -> Result<Arc<dyn Target>, TargetError> {
-        // Two paths may have scenarios of the same name.
+        // Names of scenarios need not be unique, names of clusters must be.
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        LocalTarget::start(LocalOptions::named(format!("{number}-{name}"), self.programs.clone())).await
+        let mut options = LocalOptions::named(format!("{number}-{name}"), self.programs.clone());
+        options.monitor_grace = MONITOR_GRACE;
+        options.toleration = TOLERATION;
+        LocalTarget::start(options).await
     }
 }

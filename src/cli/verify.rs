@@ -90,7 +90,7 @@ impl Verify {
     /// Runs within the node.
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
-        let target = Arc::new(Local::new(&config));
+        let target = Arc::new(Local::new(&config)?);
         let session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _)?;
         let repeat = usize::try_from(self.repeat).unwrap_or(usize::MAX);
         let cases = Case::of(&session.subjects, repeat, |guarantee, scenario| {

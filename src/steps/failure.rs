@@ -82,7 +82,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Outside a scenario there is no slot, and the text is all that is wanted.
-        drop(SLOT.try_with(|slot| *slot.borrow_mut() = Some(self.clone())));
+        let _outside = SLOT.try_with(|slot| *slot.borrow_mut() = Some(self.clone()));
         match &self.0 {
             Why::Violated(text) | Why::Skipped(text) | Why::Broken(text) => f.write_str(text),
             Why::Unsupported(unsupported) => unsupported.fmt(f),

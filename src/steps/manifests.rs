@@ -1,7 +1,7 @@
 //! Phrases about the manifests alone.
 
 use super::{Failure, Step, World, workload::Redis};
-use crate::manifest::{ImageRef, ManifestSet, Object, Quantity, Roles, Volume, Workload};
+use crate::manifest::{ImageRef, ManifestSet, Object, Quantity, Roles, Workload, roles::Volume};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cucumber::{gherkin, then};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use super::{Failure, Step, World};
 use crate::{
     evidence::{Evidence, Recorded, diagnose},
-    manifest::{ManifestSet, Object, ObjectKey, Roles},
+    manifest::{ManifestSet, Object, ObjectKey},
     mutants::Change,
     run::{Provider, Variant},
     target::{Applied, ContainerRef, Target},
@@ -46,11 +46,6 @@ impl World {
     /// The set that this scenario speaks of.
     pub(super) fn set(&self) -> Step<Arc<ManifestSet>> {
         self.stage.set.clone().ok_or_else(|| Failure::broken("no manifests were named by a Given"))
-    }
-
-    /// Roles in that set.
-    pub(super) fn roles(&self) -> Step<Roles> {
-        Ok(Roles::of(self.set()?.as_ref()))
     }
 
     /// Where it runs, made at the first call.

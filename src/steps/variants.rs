@@ -100,13 +100,11 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
         .as_array_mut()
         .and_then(|containers| containers.iter_mut().find(|container| container["name"] == redis.container.as_str()))
         .ok_or_else(|| Failure::broken("the container of Redis is not in its template"))?;
-    match container["args"].as_array_mut() {
-        Some(arguments) => arguments.extend([json!("--appendonly"), json!("yes")]),
-        None if container.get("command").is_none() => container["args"] = json!(["--appendonly", "yes"]),
-        None => match container["command"].as_array_mut() {
-            Some(command) => command.extend([json!("--appendonly"), json!("yes")]),
-            None => container["args"] = json!(["--appendonly", "yes"]),
-        },
+    // Without arguments of its own a command takes the options itself.
+    let list = if container.get("args").is_none() && container.get("command").is_some() { "command" } else { "args" };
+    match container[list].as_array_mut() {
+        Some(words) => words.extend([json!("--appendonly"), json!("yes")]),
+        None => container[list] = json!(["--appendonly", "yes"]),
     }
     let mount = json!({ "name": "redis-data", "mountPath": "/data" });
     match container["volumeMounts"].as_array_mut() {

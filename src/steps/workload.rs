@@ -3,7 +3,7 @@
 use super::{Failure, Step, World, claims::last_event};
 use crate::{
     fault::{condition, key_of},
-    manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Volume, Workload},
+    manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Workload, roles::{self, Volume}},
     target::{Capability, ContainerRef},
     wait::{Look, Until},
 };
@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Redis {
     /// Its role, as it was found.
-    pub(super) role: crate::manifest::Redis,
+    pub(super) role: roles::Redis,
     /// The Deployment, StatefulSet or Pod.
     pub(super) workload: ObjectKey,
     /// The container's name.

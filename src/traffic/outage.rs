@@ -1,0 +1,88 @@
+//! How long clients were without Redis, and what that cost: RTO and RPO from the writes' own records.
+
+use super::{Comparison, Ledger, Loss, Write, agent::wire::Fate};
+use serde::Serialize;
+use std::{fmt, time::Duration};
+
+/// A time in which Redis was not there for clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outage {
+    /// When the first write was sent that was not acknowledged; nanoseconds since the epoch, by the agent's clock.
+    pub began_unix_ns: u64,
+    /// When the first later one was acknowledged: the end of the outage for the luckiest client.
+    pub first_acknowledged_unix_ns: Option<u64>,
+    /// When the first one was acknowledged that was sent after the last failure: the end for all clients.
+    pub settled_unix_ns: Option<u64>,
+    /// A write was acknowledged after the last failure.
+    pub recovered: bool,
+    /// Writes refused from the beginning on.
+    pub refused: usize,
+    /// Writes of unknown fate from the beginning on.
+    pub unknown: usize,
+    /// The first failure's text.
+    pub reason: String,
+    /// What the comparison found lost.
+    pub loss: Option<Loss>,
+}
+
+impl Outage {
+    pub(super) fn of(ledger: &Ledger) -> Option<Self> {
+        let mut writes: Vec<&Write> = ledger.writes.iter().collect();
+        writes.sort_by_key(|write| write.sent_unix_ns);
+        let first = *writes.iter().find(|write| write.is_missed())?;
+        let last = writes.iter().rev().find(|write| write.is_missed())?.answered_unix_ns;
+        // Sent after the failure was known: one that was on its way at the same time says nothing about recovery.
+        let acknowledged_after = |time: u64| {
+            let later = writes.iter().filter(|write| write.is_acknowledged() && write.sent_unix_ns >= time);
+            later.map(|write| write.answered_unix_ns).min()
+        };
+        let missed = || writes.iter().filter(|write| write.is_missed());
+        let settled = acknowledged_after(last);
+        Some(Self {
+            began_unix_ns: first.sent_unix_ns,
+            first_acknowledged_unix_ns: acknowledged_after(first.answered_unix_ns),
+            settled_unix_ns: settled,
+            recovered: settled.is_some(),
+            refused: missed().filter(|write| matches!(write.fate, Fate::Refused { .. })).count(),
+            unknown: missed().filter(|write| write.is_unknown()).count(),
+            reason: match &first.fate {
+                Fate::Refused { reason } | Fate::Unknown { reason } => reason.clone(),
+                Fate::Acknowledged => String::new(),
+            },
+            loss: None,
+        })
+    }
+
+    /// With what was lost over it.
+    #[must_use]
+    pub fn with_loss(mut self, comparison: &Comparison) -> Self {
+        self.loss.clone_from(&comparison.loss);
+        self
+    }
+
+    /// From the first failure until writes were acknowledged again for good; `None` while they are not.
+    #[must_use]
+    pub fn recovery_time(&self) -> Option<Duration> {
+        self.settled_unix_ns.map(|settled| Duration::from_nanos(settled.saturating_sub(self.began_unix_ns)))
+    }
+
+    /// From the first acknowledged write that was lost until the outage began: zero where nothing was lost.
+    #[must_use]
+    pub fn recovery_point(&self) -> Duration {
+        self.loss.as_ref().map_or(Duration::ZERO, |loss| Duration::from_nanos(self.began_unix_ns.saturating_sub(loss.first_unix_ns)))
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.recovery_time() {
+            Some(time) => write!(f, "RTO {} ms", time.as_millis())?,
+            None => f.write_str("writes never came through again")?,
+        }
+        write!(f, " ({} refused, {} unknown; first: {})", self.refused, self.unknown, self.reason)?;
+        match &self.loss {
+            Some(loss) => write!(f, "; RPO {} ms, {} acknowledged writes lost", self.recovery_point().as_millis(), loss.writes),
+            None => Ok(()),
+        }
+    }
+}
