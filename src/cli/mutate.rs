@@ -6,7 +6,7 @@ use super::{
     output::{print, tell},
     panics,
     session::Session,
-    target::{provider, remarks},
+    target::Local,
     what::What,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     verdict::{Exit, Mutation, Verdict},
 };
 use clap::{Args, ValueEnum};
-use std::io;
+use std::{io, sync::Arc};
 
 /// Check that every guarantee notices its breach: try each mutant of the manifests on the scenarios that must fail.
 #[derive(Debug, Args)]
@@ -58,7 +58,8 @@ impl Mutate {
     /// Runs within the node.
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
-        let session = Session::open(&self.what, &config, arguments.color, provider(&config)?)?;
+        let target = Arc::new(Local::new(&config)?);
+        let session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _)?;
         let trials = Trial::of(&session.subjects, |mutant| {
             self.what.takes(mutant.guarantee) && (self.mutants.is_empty() || self.mutants.iter().any(|name| name == mutant.name))
         });
@@ -89,7 +90,7 @@ impl Mutate {
         let interrupted = session.interrupted();
         let folder = session.folder().to_path_buf();
         let took = session.close()?;
-        let baseline = Verdict { scenarios: unchanged, remarks: remarks(), interrupted };
+        let baseline = Verdict { scenarios: unchanged, remarks: target.remarks(), interrupted };
         let mutation = Mutation { baseline, mutants: results, interrupted };
         print(&match self.format {
             TableFormat::Text => mutation_text(&mutation, took, &Style::of(&io::stdout(), arguments.color)),

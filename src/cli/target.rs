@@ -26,10 +26,27 @@ use std::{
 const MONITOR_GRACE: Duration = Duration::from_secs(4);
 const TOLERATION: Duration = Duration::from_secs(5);
 
-/// Clusters on this machine.
-struct Local {
+/// This machine: a cluster of its own for each scenario.
+pub(super) struct Local {
     programs: Programs,
     started: AtomicUsize,
+}
+
+impl Local {
+    /// Finds the programs that stand for images, those of the config file first.
+    ///
+    /// # Errors
+    /// When there is no Redis on this machine.
+    pub(super) fn new(config: &Config) -> Result<Self, Problem> {
+        let programs = config.images.iter().fold(Programs::find(), |programs, (image, program)| programs.with(image, program));
+        programs.redis_version().map_err(anyhow::Error::from)?;
+        Ok(Self { programs, started: AtomicUsize::new(0) })
+    }
+
+    /// What the reader must know of the target as a whole.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.programs.redis_version().map(|version| format!("Redis {version} of this machine runs in the place of official images")).into_iter().collect()
+    }
 }
 
 #[async_trait]
@@ -41,26 +58,5 @@ impl Provider for Local {
         options.monitor_grace = MONITOR_GRACE;
         options.toleration = TOLERATION;
         LocalTarget::start(options).await
-    }
-}
-
-fn programs(config: &Config) -> Programs {
-    config.images.iter().fold(Programs::find(), |programs, (image, program)| programs.with(image, program))
-}
-
-/// Where scenarios run.
-pub(super) fn provider(config: &Config) -> Result<Arc<dyn Provider>, Problem> {
-    let programs = programs(config);
-    if let Err(missing) = programs.redis_version() {
-        return Err(anyhow::Error::from(missing).into());
-    }
-    Ok(Arc::new(Local { programs, started: AtomicUsize::new(0) }))
-}
-
-/// What the reader must know of the target as a whole.
-pub(super) fn remarks() -> Vec<String> {
-    match Programs::find().redis_version() {
-        Ok(version) => vec![format!("Redis {version} of this machine runs in the place of official images")],
-        Err(_) => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use super::{
     output::{print, tell},
     panics,
     session::Session,
-    target::{provider, remarks},
+    target::Local,
     what::What,
 };
 use crate::{
@@ -21,6 +21,7 @@ use std::{
     io,
     path::PathBuf,
     str::FromStr,
+    sync::Arc,
 };
 
 /// Hold promises against manifests: run each scenario on real Redis, and report what holds, what is lost, and why.
@@ -89,7 +90,8 @@ impl Verify {
     /// Runs within the node.
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
-        let session = Session::open(&self.what, &config, arguments.color, provider(&config)?)?;
+        let target = Arc::new(Local::new(&config)?);
+        let session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _)?;
         let repeat = usize::try_from(self.repeat).unwrap_or(usize::MAX);
         let cases = Case::of(&session.subjects, repeat, |guarantee, scenario| {
             self.what.takes(guarantee) && self.tags.as_ref().is_none_or(|tags| tags.take(&scenario.tags))
@@ -108,7 +110,11 @@ impl Verify {
             strict: self.strict,
             chosen_by: self.what.chosen_by(arguments.config.as_deref()),
             bug: panics::any(),
+<<<<<<< HEAD
             verdict: Verdict { scenarios, remarks, interrupted },
+=======
+            verdict: Verdict { scenarios, remarks: target.remarks(), interrupted },
+>>>>>>> cli
         };
         self.report(&run, arguments)?;
         tell(&format!("evidence: {}", nearby(&folder)));
