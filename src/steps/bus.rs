@@ -32,7 +32,10 @@ async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
         return Err(Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher"));
     };
     if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.id.workload) {
-        let reason = format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}", without.image);
+        let reason = format!(
+            "no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}",
+            without.image
+        );
         return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
     }
     let (workload, fixtures) = (client.id.workload.clone(), world.applied()?.fixtures.clone());
@@ -87,7 +90,8 @@ async fn submit(world: &mut World, milliseconds: u64) -> Step<Job> {
         Ok((status, answer)) if (200..300).contains(&status) => {
             let text = |name: &str| answer[name].as_str().map(ToOwned::to_owned);
             let id = text("id").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without an id: {answer}")))?;
-            let stream = text("stream").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without its stream: {answer}")))?;
+            let stream =
+                text("stream").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without its stream: {answer}")))?;
             Ok(Job { id, stream })
         }
         Ok((status, answer)) => Err(Failure::violated(format!("the dispatcher refuses a job with {status}: {answer}"))),

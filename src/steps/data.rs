@@ -134,7 +134,11 @@ impl World {
 /// Tenants: small documents under many keys, in the databases of the servers.
 fn tenants() -> Workload {
     Workload {
-        places: vec![Place::new(0, "mcp:postgres:tenant:{}"), Place::new(1, "mcp:minio:tenant:{}"), Place::new(2, "mcp:pdf-generator:tenant:{}")],
+        places: vec![
+            Place::new(0, "mcp:postgres:tenant:{}"),
+            Place::new(1, "mcp:minio:tenant:{}"),
+            Place::new(2, "mcp:pdf-generator:tenant:{}"),
+        ],
         kind: Kind::Strings,
         ..Workload::default()
     }

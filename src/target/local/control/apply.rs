@@ -244,7 +244,10 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("Deployment.apps \"redis\" is invalid: spec.template.spec.containers[0].image: Required value", "/spec/template/spec/containers/0/image")]
+    #[case(
+        "Deployment.apps \"redis\" is invalid: spec.template.spec.containers[0].image: Required value",
+        "/spec/template/spec/containers/0/image"
+    )]
     #[case(".spec.ports[1].porrt: field not declared in schema", "/spec/ports/1/porrt")]
     #[case("namespaces \"shop\" not found", "")]
     fn a_refusal_points_at_its_field(#[case] refusal: &str, #[case] pointer: &str) {

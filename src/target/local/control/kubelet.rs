@@ -13,7 +13,12 @@ mod status;
 mod volumes;
 mod watching;
 
-use super::{super::{node, runtime::Network}, cluster::Cluster, json::text, pods};
+use super::{
+    super::{node, runtime::Network},
+    cluster::Cluster,
+    json::text,
+    pods,
+};
 pub(super) use pod::{Instance, PodRuntime};
 use std::{
     collections::BTreeMap,
