@@ -64,7 +64,7 @@ fn compare(key: &ObjectKey, at: &str, before: Option<&Value>, after: Option<&Val
             }
         }
         (before, after) => {
-            found.push(Difference { key: key.clone(), pointer: at.to_owned(), before: before.cloned(), after: after.cloned() })
+            found.push(Difference { key: key.clone(), pointer: at.to_owned(), before: before.cloned(), after: after.cloned() });
         }
     }
 }
