@@ -1,6 +1,10 @@
 //! The parts that this program plays under another name or a hidden first argument; it is their front door only.
 
-use crate::{runbook::kubectl, target::local::{image, node}, traffic::agent};
+use crate::{
+    runbook::kubectl,
+    target::local::{image, node},
+    traffic::agent,
+};
 use std::process::ExitCode;
 
 /// Plays the part that the program was started for, if it was started for one; to be called before anything else.

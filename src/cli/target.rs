@@ -45,7 +45,11 @@ impl Local {
 
     /// What the reader must know of the target as a whole.
     pub(super) fn remarks(&self) -> Vec<String> {
-        self.programs.redis_version().map(|version| format!("Redis {version} of this machine runs in the place of official images")).into_iter().collect()
+        self.programs
+            .redis_version()
+            .map(|version| format!("Redis {version} of this machine runs in the place of official images"))
+            .into_iter()
+            .collect()
     }
 }
 
