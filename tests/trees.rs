@@ -11,7 +11,8 @@ struct Expected {
 }
 
 fn expected() -> Vec<Expected> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trees/expected.tsv")).expect("the expectations");
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trees/expected.tsv")).expect("the expectations");
     let rows: Vec<Expected> = text
         .lines()
         .skip(1)
@@ -19,7 +20,11 @@ fn expected() -> Vec<Expected> {
         .map(|line| {
             let cells: Vec<&str> = line.split('\t').collect();
             let [tree, document, fails] = cells[..] else { panic!("a row needs three cells: {line:?}") };
-            Expected { tree: tree.into(), document: document.into(), fails: fails.split(' ').filter(|id| *id != "-").map(ToOwned::to_owned).collect() }
+            Expected {
+                tree: tree.into(),
+                document: document.into(),
+                fails: fails.split(' ').filter(|id| *id != "-").map(ToOwned::to_owned).collect(),
+            }
         })
         .collect();
     assert!(rows.len() >= 6, "the issue asks for right and wrong trees in three styles");
@@ -57,7 +62,8 @@ fn verify(row: &Expected) -> (BTreeSet<String>, Vec<String>) {
 }
 
 fn scenarios(report: &Value) -> Vec<Value> {
-    let scenarios = report.pointer("/verdict/scenarios").or_else(|| report.get("scenarios")).and_then(Value::as_array).cloned().unwrap_or_default();
+    let scenarios =
+        report.pointer("/verdict/scenarios").or_else(|| report.get("scenarios")).and_then(Value::as_array).cloned().unwrap_or_default();
     assert!(!scenarios.is_empty(), "the report has no scenario: {report}");
     scenarios
 }

@@ -88,6 +88,11 @@ impl Session {
         LocalSet::new().block_on(&self.runtime, self.runner.run(cases))
     }
 
+    /// What the reader must know of the systems as a whole.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.subjects.iter().flat_map(|subject| subject.remarks()).collect()
+    }
+
     /// When the run began, as reports say it.
     pub(super) fn started(&self) -> String {
         rfc3339(self.clock.began())

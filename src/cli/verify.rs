@@ -98,6 +98,7 @@ impl Verify {
         });
         let scenarios = session.try_cases(Purpose::Verify, &cases);
         let interrupted = session.interrupted();
+        let remarks: Vec<String> = target.remarks().into_iter().chain(session.remarks()).collect();
         let (id, started, folder) = (session.id.clone(), session.started(), session.folder().to_path_buf());
         let took = session.close()?;
         let run = Run {
@@ -109,7 +110,7 @@ impl Verify {
             strict: self.strict,
             chosen_by: self.what.chosen_by(arguments.config.as_deref()),
             bug: panics::any(),
-            verdict: Verdict { scenarios, remarks: target.remarks(), interrupted },
+            verdict: Verdict { scenarios, remarks, interrupted },
         };
         self.report(&run, arguments)?;
         tell(&format!("evidence: {}", nearby(&folder)));

@@ -9,8 +9,8 @@ mod mcp;
 mod trial;
 
 use crate::manifest::ManifestSet;
-pub use trial::{NOTHING_TO_CHANGE, Trial};
 use std::fmt;
+pub use trial::{NOTHING_TO_CHANGE, Trial};
 
 /// One change under which a guarantee must fail.
 #[derive(Debug)]

@@ -17,7 +17,11 @@ fn claim_key(namespace: &str, name: &str) -> ObjectKey {
 fn claim(world: &World, namespace: &str, name: &str) -> Step<Object> {
     let key = claim_key(namespace, name);
     let set = world.set()?;
-    set.objects.iter().find(|object| object.key() == key).cloned().ok_or_else(|| Failure::violated(format!("there is no {key} in the manifests")))
+    set.objects
+        .iter()
+        .find(|object| object.key() == key)
+        .cloned()
+        .ok_or_else(|| Failure::violated(format!("there is no {key} in the manifests")))
 }
 
 #[then(expr = "the claim {string} in namespace {string} asks for {string}")]

@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_condition_that_never_came_true_breaks_the_promise() {
-        let timed_out = TimedOut { what: "Redis".into(), waited: std::time::Duration::from_secs(60), looks: 3, last: "0 of 1 ready".into() };
+        let timed_out =
+            TimedOut { what: "Redis".into(), waited: std::time::Duration::from_secs(60), looks: 3, last: "0 of 1 ready".into() };
         assert!(matches!(Failure::from(timed_out).at(String::new()), Outcome::Failed { message, .. } if message.contains("0 of 1 ready")));
     }
 }

@@ -135,7 +135,11 @@ async fn redis_serves_again(world: &mut World) -> Step {
     let limit = world.start_limit()? + world.grace()? + Duration::from_secs(10);
     world.redis_becomes_ready(Some(limit)).await?;
     if let Some(began) = world.fault.began {
-        world.note(format!("serves again {:.1} s after the fault; its manifests give it {} s", began.elapsed().as_secs_f64(), limit.as_secs()));
+        world.note(format!(
+            "serves again {:.1} s after the fault; its manifests give it {} s",
+            began.elapsed().as_secs_f64(),
+            limit.as_secs()
+        ));
     }
     Ok(())
 }
@@ -201,15 +205,25 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
         .met::<_, Failure, _>(format!("a pod of {} that waits for a volume on {lost}", redis.workload), || async {
             let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
-            let waiting = pods.iter().find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
+            let waiting = pods
+                .iter()
+                .find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
             let Some(pod) = waiting else {
-                if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True")) {
-                    return Err(Failure::violated(format!("{} is ready on {}: its volume is not bound to the lost node", elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"])));
+                if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True"))
+                {
+                    return Err(Failure::violated(format!(
+                        "{} is ready on {}: its volume is not bound to the lost node",
+                        elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"]
+                    )));
                 }
                 return Ok(Look::NotYet(format!("{} pods, none waits for a node", pods.len())));
             };
             let event = super::claims::last_event(events, &key_of(pod));
-            Ok(if event.contains("volume node affinity") || event.contains("node affinity") { Look::Ready(event) } else { Look::NotYet(event) })
+            Ok(if event.contains("volume node affinity") || event.contains("node affinity") {
+                Look::Ready(event)
+            } else {
+                Look::NotYet(event)
+            })
         })
         .await?;
     world.note(format!("while the node is gone: {told}"));
@@ -230,7 +244,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let limit = world.start_limit()? + world.grace()?;
     let target = world.target().await?;
     world.a_fault_begins("rollout restart");
-    let stamp = json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
+    let stamp =
+        json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
     target.patch(&redis.workload, &stamp).await?;
     let uid = before["metadata"]["uid"].clone();
     let mut together: Vec<BTreeSet<String>> = Vec::new();
@@ -238,7 +253,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     Until::within(limit)
         .on(target.changes())
         .met::<_, Failure, _>(format!("{} to run its new pod alone", redis.workload), || async {
-            let pods: Vec<Value> = target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
+            let pods: Vec<Value> =
+                target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
             let mut ids = BTreeSet::new();
             if pods.len() > 1 {
                 for pod in &pods {
@@ -259,7 +275,15 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
             }
             let old = pods.iter().any(|pod| pod["metadata"]["uid"] == uid);
             let new = pods.iter().any(|pod| pod["metadata"]["uid"] != uid && condition(pod, "Ready").as_deref() == Some("True"));
-            Ok(if new && !old { Look::Ready(()) } else { Look::NotYet(format!("{} pods, the old one {}, a new one ready: {new}", pods.len(), if old { "still there" } else { "gone" })) })
+            Ok(if new && !old {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!(
+                    "{} pods, the old one {}, a new one ready: {new}",
+                    pods.len(),
+                    if old { "still there" } else { "gone" }
+                ))
+            })
         })
         .await?;
     world.fault.together = together;
@@ -273,7 +297,9 @@ async fn never_did_two_redis_serve(world: &mut World) -> Step {
         return Err(Failure::broken("no rollout was watched by an earlier step"));
     }
     match world.fault.together.first() {
-        Some(ids) => Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.iter().cloned().collect::<Vec<_>>().join(" and ")))),
+        Some(ids) => {
+            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.iter().cloned().collect::<Vec<_>>().join(" and "))))
+        }
         None => Ok(()),
     }
 }
@@ -295,7 +321,8 @@ fn probe_limit(world: &World, probe: &str) -> Step<Option<Duration>> {
     let (object, redis) = (world.redis_object()?, world.redis()?);
     let Some(probe) = object.json.pointer(&format!("{}/{probe}", redis.container_pointer())) else { return Ok(None) };
     let field = |name: &str, default: u64| probe.get(name).and_then(Value::as_u64).unwrap_or(default);
-    let seconds = field("initialDelaySeconds", 0) + field("periodSeconds", 10) * (field("failureThreshold", 3) + 1) + field("timeoutSeconds", 1);
+    let seconds =
+        field("initialDelaySeconds", 0) + field("periodSeconds", 10) * (field("failureThreshold", 3) + 1) + field("timeoutSeconds", 1);
     Ok(Some(Duration::from_secs(seconds)))
 }
 
@@ -319,9 +346,13 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
             let slices = target.list("EndpointSlice", Some(&redis.workload.namespace)).await?;
             let serving = slices
                 .iter()
-                .filter(|slice| redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str()))
+                .filter(|slice| {
+                    redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str())
+                })
                 .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
-                .any(|endpoint| endpoint["addresses"].as_array().is_some_and(|all| all.contains(&address)) && endpoint["conditions"]["ready"] != false);
+                .any(|endpoint| {
+                    endpoint["addresses"].as_array().is_some_and(|all| all.contains(&address)) && endpoint["conditions"]["ready"] != false
+                });
             Ok(if serving { Look::NotYet(format!("{address} is still among the ready endpoints")) } else { Look::Ready(()) })
         })
         .await?;
@@ -364,13 +395,22 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
         .met::<_, Failure, _>("every workload to have its pods", || async {
             for key in &workloads {
                 let events = target.list("Event", Some(&key.namespace)).await?;
-                let about = |event: &&Value| event["involvedObject"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)));
-                let refused = events.iter().filter(about).find(|event| matches!(event["reason"].as_str(), Some("FailedCreate" | "FailedMount")) || event["message"].as_str().is_some_and(|text| text.contains("not found") && event["reason"] == "Failed"));
+                let about = |event: &&Value| {
+                    event["involvedObject"]["name"]
+                        .as_str()
+                        .is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)))
+                };
+                let refused = events.iter().filter(about).find(|event| {
+                    matches!(event["reason"].as_str(), Some("FailedCreate" | "FailedMount"))
+                        || event["message"].as_str().is_some_and(|text| text.contains("not found") && event["reason"] == "Failed")
+                });
                 if let Some(event) = refused {
                     return Err(Failure::violated(format!("{key}: {}", event["message"].as_str().unwrap_or_default())));
                 }
                 let pods = target.list("Pod", Some(&key.namespace)).await?;
-                let has = pods.iter().any(|pod| pod["metadata"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name))));
+                let has = pods.iter().any(|pod| {
+                    pod["metadata"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)))
+                });
                 if !has {
                     return Ok(Look::NotYet(format!("{key} has no pod")));
                 }

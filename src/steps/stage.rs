@@ -70,7 +70,7 @@ impl World {
         let yaml = set.to_yaml().map_err(|error| Failure::broken(format!("{error:#}")))?;
         self.evidence().file("manifests.yaml", yaml);
         for (place, remark) in &set.remarks {
-            self.note(format!("{place}: {remark}"));
+            self.case.subject.remark(format!("{place}: {remark}"));
         }
         self.stage.set = Some(Arc::clone(&set));
         Ok(set)
@@ -147,10 +147,13 @@ impl World {
         let target = self.target().await?;
         let applied = target.apply(objects).await?;
         for remark in &applied.remarks {
-            self.note(remark.clone());
+            self.case.subject.remark(remark.clone());
         }
         for without in &applied.without_program {
-            self.note(format!("{}, container {}: nothing here stands for {}, so it is not started", without.owner, without.container, without.image));
+            let (owner, container, image) = (&without.owner, &without.container, &without.image);
+            self.case.subject.remark(format!(
+                "{owner}, container {container}, is not started: nothing here stands for its image; in redis-conformance.yaml:  images: {{ \"{image}\": /path/to/program }}"
+            ));
         }
         self.stage.applied = Some(applied);
         Ok(())

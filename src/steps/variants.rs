@@ -48,7 +48,9 @@ fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
         return Ok(());
     }
     let Some(workload) = set.objects.iter_mut().find(|object| object.key() == key) else { return Ok(()) };
-    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else { return Ok(()) };
+    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else {
+        return Ok(());
+    };
     let volumes: Vec<Value> = templates
         .as_array()
         .into_iter()

@@ -69,7 +69,8 @@ fn persistent(kind: &str) -> Value {
     let mut object = workload(
         kind,
         "redis",
-        json!({ "args": ["--appendonly", "yes", "--appendfsync", "always"], "volumeMounts": [{ "name": "data", "mountPath": "/data" }] }),
+        json!({ "args": ["--appendonly", "yes", "--appendfsync", "always"],
+            "readinessProbe": { "exec": { "command": ["redis-cli", "ping"] }, "periodSeconds": 1 }, "volumeMounts": [{ "name": "data", "mountPath": "/data" }] }),
     );
     object["spec"]["template"]["spec"]["volumes"] = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }]);
     object

@@ -146,13 +146,14 @@ impl Scene {
         .await
     }
 
-    /// Runs a command in a container; its output, if it succeeds. A Redis that does not listen yet is given a moment.
+    /// Runs a command in a container; its output, if it succeeds. A Redis that does not listen yet, and a Service
+    /// that does not lead to it yet, are given a moment.
     pub(crate) async fn run(&self, pod: &str, container: &str, command: &[&str]) -> Result<String> {
         let wait = Until::within(Duration::from_secs(10));
         wait.met(format!("{command:?} to find its Redis"), || async {
             let output = self.0.exec(&of(pod, container), command, &[]).await?;
             let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            if stderr.contains("Could not connect to Redis at 127.0.0.1") {
+            if stderr.contains("Could not connect to Redis") {
                 return Ok(Look::NotYet(stderr.into_owned()));
             }
             ensure!(output.code == 0, "{command:?} ended with {}: {stdout}{stderr}", output.code);

@@ -227,9 +227,16 @@ async fn an_ephemeral_volume_goes_with_its_pod() -> Result<()> {
     scene.end().await
 }
 
+/// Two Redis on one append-only file would not live long.
+fn sleeper(app: &str) -> Value {
+    let mut pod = with_claim(app, "data", json!({}));
+    pod["spec"]["containers"][0]["command"] = json!(["sleep", "100"]);
+    pod
+}
+
 async fn two_pods_on_one_node_share_a_claim() -> Result<()> {
     let scene = Scene::new().await?;
-    scene.put(&[claim("data", json!({})), with_claim("one", "data", json!({})), with_claim("two", "data", json!({}))]).await?;
+    scene.put(&[claim("data", json!({})), sleeper("one"), sleeper("two")]).await?;
     let (one, two) = (scene.ready_pod("one").await?, scene.ready_pod("two").await?);
     ensure!(is_ready(&one) && one["spec"]["nodeName"] == two["spec"]["nodeName"], "{} {}", name(&one), name(&two));
     scene.run("one", "redis", &["touch", "/data/mark"]).await?;

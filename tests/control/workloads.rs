@@ -248,7 +248,8 @@ async fn a_job_runs_until_it_succeeded() -> Result<()> {
 async fn a_bare_pod_is_not_made_again() -> Result<()> {
     let scene = Scene::new().await?;
     scene.put(&[pod("redis", json!({ "restartPolicy": "Never", "containers": [{ "name": "redis", "image": "redis:7" }] }))]).await?;
-    scene.ready_pod("redis").await?;
+    // Before it listens it has no handler for the signal either.
+    ensure!(scene.redis("redis", &["ping"]).await? == "PONG");
     scene.kill(&crate::scene::of("redis", "redis"), Kill::Term).await?;
     let pod = scene.until("Pod", "redis", 10, |pod| pod["status"]["phase"] == "Succeeded").await?;
     ensure!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] == "Completed", "{pod}");

@@ -72,6 +72,12 @@ impl Programs {
         Self { own, redis: find_redis(), chosen: Vec::new() }
     }
 
+    /// Nothing stands for anything.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self { own: PathBuf::new(), redis: Err("none".into()), chosen: Vec::new() }
+    }
+
     /// Lets `program` stand for the images that `pattern` (`registry/name:tag`, with `*`) matches; it is started without arguments of its own.
     #[must_use]
     pub fn with(mut self, pattern: impl Into<String>, program: impl Into<PathBuf>) -> Self {

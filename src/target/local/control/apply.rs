@@ -22,7 +22,7 @@ pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, Ta
     let mut applied = Applied::default();
     let refused = |object: &Object, refusal: Refusal| TargetError::Refused {
         key: json::key(&object.json),
-        place: object.place.clone(),
+        place: fields::place(object, &pointer_in(&refusal.to_string())).clone(),
         reason: refusal.to_string(),
     };
     for object in objects {
@@ -142,6 +142,21 @@ fn asks_for_user(spec: &Value) -> Option<&'static str> {
         .find(|field| contexts().any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
 }
 
+/// The JSON pointer of the field that a refusal names: `… is invalid: spec.a[0].b: …`, `.spec.a[0].b: field not declared in schema`.
+fn pointer_in(refusal: &str) -> String {
+    let told = refusal.split_once(" is invalid: ").map_or(refusal, |(_, told)| told);
+    let path = told.split(": ").next().unwrap_or_default();
+    if path.contains(' ') {
+        return String::new();
+    }
+    let mut pointer = String::new();
+    for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
+        pointer.push('/');
+        pointer.push_str(part.trim_end_matches(']'));
+    }
+    pointer
+}
+
 /// Lets one object in.
 pub(super) fn put(cluster: &Cluster, given: &Value) -> Result<Arc<Value>, Refusal> {
     let kind =
@@ -220,5 +235,22 @@ fn drop_nulls(value: &mut Value) {
         }
         Value::Array(entries) => entries.iter_mut().for_each(drop_nulls),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(
+        "Deployment.apps \"redis\" is invalid: spec.template.spec.containers[0].image: Required value",
+        "/spec/template/spec/containers/0/image"
+    )]
+    #[case(".spec.ports[1].porrt: field not declared in schema", "/spec/ports/1/porrt")]
+    #[case("namespaces \"shop\" not found", "")]
+    fn a_refusal_points_at_its_field(#[case] refusal: &str, #[case] pointer: &str) {
+        assert_eq!(pointer_in(refusal), pointer);
     }
 }

@@ -115,6 +115,7 @@ fn pod(object: &mut Value, spec: &str) {
     default(spec, "/dnsPolicy", json!("ClusterFirst"));
     default(spec, "/terminationGracePeriodSeconds", json!(30));
     default(spec, "/securityContext", json!({}));
+    default(spec, "/enableServiceLinks", json!(true));
     default(spec, "/schedulerName", json!("default-scheduler"));
     if has(spec, "/serviceAccountName") {
         spec["serviceAccount"] = spec["serviceAccountName"].clone();

@@ -13,11 +13,17 @@ mod status;
 mod volumes;
 mod watching;
 
-use super::{super::runtime::Network, cluster::Cluster, json::text, pods};
+use super::{
+    super::{node, runtime::Network},
+    cluster::Cluster,
+    json::text,
+    pods,
+};
 pub(super) use pod::{Instance, PodRuntime};
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::task::JoinHandle;
@@ -100,4 +106,9 @@ impl Kubelets {
 /// Whether files can be given to other users and groups here.
 fn has_users() -> bool {
     super::super::runtime::facts().run_as_user.is_ok()
+}
+
+/// Where the containers of a cluster log to.
+pub(super) fn logs(cluster: &str) -> PathBuf {
+    node::run_directory().join("logs").join(cluster)
 }

@@ -184,10 +184,14 @@ impl Target for LocalTarget {
         self.cluster.kubelets.cut_power(|_| true).await;
         self.cluster.kubelets.finished().await;
         let name = self.cluster.options.name.clone();
-        tokio::task::spawn_blocking(move || storage::remove(&name))
-            .await
-            .map_err(std::io::Error::other)
-            .flatten()
-            .map_err(|error| TargetError::broken("removing the cluster's volumes", error))
+        let removed = tokio::task::spawn_blocking(move || {
+            storage::remove(&name)?;
+            match std::fs::remove_dir_all(kubelet::logs(&name)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            }
+        });
+        let removed = removed.await.map_err(std::io::Error::other).flatten();
+        removed.map_err(|error| TargetError::broken("removing the cluster's volumes and logs", error))
     }
 }

@@ -189,6 +189,3 @@ fn reclaim(context: &Context<'_>, volume: &Value) {
 fn tell(context: &Context<'_>, claim: &Value, level: Level, reason: &str, words: &str) {
     events::tell_once(context.store, claim, level, reason, words, SOURCE);
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@ use super::{
     start::{self, Ingredients},
     status::{Ended, State},
 };
-use crate::{target::local::node, wait::pause};
+use crate::wait::pause;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
@@ -160,11 +160,8 @@ impl Worker {
         let (Some(Ok(image)), Some(sandbox), Some(volumes)) = (self.image(name), self.sandbox.get(), self.volumes.get()) else {
             return None;
         };
-        let log = node::run_directory()
-            .join("logs")
-            .join(&self.cluster.options.name)
-            .join(self.uid.as_str().unwrap_or_default())
-            .join(format!("{name}.{restarts}.log"));
+        let log =
+            super::logs(&self.cluster.options.name).join(self.uid.as_str().unwrap_or_default()).join(format!("{name}.{restarts}.log"));
         loop {
             changes.mark_unchanged();
             let pod = self.live_pod()?;

@@ -63,6 +63,7 @@ pub(super) struct Worker {
     pub(super) sandbox: OnceLock<Arc<Sandbox>>,
     pub(super) volumes: OnceLock<BTreeMap<String, Volume>>,
     failed: OnceLock<(&'static str, &'static str)>,
+    initialized: OnceLock<()>,
 }
 
 impl Worker {
@@ -88,6 +89,7 @@ impl Worker {
             sandbox: OnceLock::new(),
             volumes: OnceLock::new(),
             failed: OnceLock::new(),
+            initialized: OnceLock::new(),
             cluster,
             runtime,
             images,
@@ -163,6 +165,7 @@ impl Worker {
             }
         }
         if initialized {
+            self.initialized.get_or_init(|| ());
             let mains = list(&self.pod, "/spec/containers").iter().map(|spec| self.container(spec, Role::Main, stop.clone()));
             beside(&mut sidecars, join_all(mains)).await;
         }
@@ -292,6 +295,7 @@ impl Worker {
         let report = Report {
             containers: &containers,
             left_out: &self.left_out,
+            initialized: self.initialized.get().is_some(),
             address: self.sandbox.get().map(|sandbox| sandbox.address().to_string()),
             failed: self.failed.get().copied(),
         };

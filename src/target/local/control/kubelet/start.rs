@@ -6,6 +6,7 @@ use super::{
             image::Image,
             runtime::{ContainerSpec, Root},
         },
+        addresses,
         cluster::Cluster,
         json::{list, text},
         quantity,
@@ -117,26 +118,60 @@ fn network_files(pod: &Value, hostname: &str) -> [(&'static str, String); 3] {
     } else {
         format!("{hostname}.{subdomain}.{namespace}.svc.cluster.local\t{hostname}")
     };
-    let hosts = format!(
+    let mut hosts = format!(
         "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{}\t{own}\n",
         text(pod, "/status/podIP")
     );
-    let resolver = if text(pod, "/spec/dnsPolicy") == "Default" {
+    for alias in list(pod, "/spec/hostAliases") {
+        hosts.push_str(&format!("{}\t{}\n", text(alias, "/ip"), texts(alias, "/hostnames").join("\t")));
+    }
+    [("/etc/hosts", hosts), ("/etc/hostname", format!("{hostname}\n")), ("/etc/resolv.conf", resolver(pod))]
+}
+
+/// `dnsPolicy` and `dnsConfig` as the resolver's file.
+fn resolver(pod: &Value) -> String {
+    let namespace = text(pod, "/metadata/namespace");
+    let (mut servers, mut search, mut options) = match text(pod, "/spec/dnsPolicy") {
+        "None" => (Vec::new(), Vec::new(), Vec::new()),
         // The node's own resolver; no node here has one.
-        "nameserver 127.0.0.1\n".to_owned()
-    } else {
-        format!(
-            "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver {}\noptions ndots:5\n",
-            super::super::addresses::DNS
-        )
+        "Default" => (vec!["127.0.0.1".to_owned()], Vec::new(), Vec::new()),
+        _ => (
+            vec![addresses::DNS.to_string()],
+            vec![format!("{namespace}.svc.cluster.local"), "svc.cluster.local".to_owned(), "cluster.local".to_owned()],
+            vec!["ndots:5".to_owned()],
+        ),
     };
-    [("/etc/hosts", hosts), ("/etc/hostname", format!("{hostname}\n")), ("/etc/resolv.conf", resolver)]
+    let config = &pod["spec"]["dnsConfig"];
+    servers.extend(texts(config, "/nameservers"));
+    search.extend(texts(config, "/searches"));
+    for option in list(config, "/options") {
+        let (name, value) = (text(option, "/name"), text(option, "/value"));
+        options.retain(|other: &String| other.split(':').next() != Some(name));
+        options.push(if value.is_empty() { name.to_owned() } else { format!("{name}:{value}") });
+    }
+    let line = |word: &str, values: &[String]| if values.is_empty() { String::new() } else { format!("{word} {}\n", values.join(" ")) };
+    let servers: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    format!("{}{servers}{}", line("search", &search), line("options", &options))
+}
+
+fn texts(object: &Value, pointer: &str) -> Vec<String> {
+    list(object, pointer).iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_pod_may_change_how_it_resolves() {
+        let config = json!({ "options": [{ "name": "ndots", "value": "1" }], "searches": ["example.org"] });
+        let pod = json!({ "metadata": { "namespace": "n" }, "spec": { "dnsConfig": config } });
+        assert_eq!(
+            resolver(&pod),
+            "search n.svc.cluster.local svc.cluster.local cluster.local example.org\nnameserver 10.96.0.10\noptions ndots:1\n"
+        );
+    }
 
     #[test]
     fn a_pod_with_a_subdomain_knows_its_full_name() {

@@ -108,6 +108,8 @@ pub(super) struct Report<'a> {
     pub(super) containers: &'a BTreeMap<String, Container>,
     /// Containers that nothing stands for in a pod whose others run.
     pub(super) left_out: &'a [String],
+    /// The init containers have done their part once and for all.
+    pub(super) initialized: bool,
     /// The sandbox's address.
     pub(super) address: Option<String>,
     /// Set where the pod as a whole failed: reason and message.
@@ -176,9 +178,10 @@ impl Report<'_> {
     }
 
     fn is_initialized(&self, spec: &Value) -> bool {
-        self.containers.get(text(spec, "/name")).is_some_and(|container| {
-            if is_sidecar(spec) { container.started } else { matches!(&container.state, State::Terminated(ended) if ended.code == 0) }
-        })
+        self.initialized
+            || self.containers.get(text(spec, "/name")).is_some_and(|container| {
+                if is_sidecar(spec) { container.started } else { matches!(&container.state, State::Terminated(ended) if ended.code == 0) }
+            })
     }
 
     /// As the kubelet's `getPhase`.
@@ -200,6 +203,11 @@ impl Report<'_> {
                 _ => waiting += 1,
             }
         }
+        // Sidecars still run down: the pod has not ended before they have.
+        let sidecars = list(pod, "/spec/initContainers").iter().filter(|spec| is_sidecar(spec));
+        let lingering = sidecars
+            .filter_map(|spec| self.containers.get(text(spec, "/name")))
+            .any(|sidecar| matches!(sidecar.state, State::Running { .. }));
         let init_failed = policy == "Never"
             && list(pod, "/spec/initContainers").iter().any(|spec| {
                 let container = self.containers.get(text(spec, "/name"));
@@ -212,7 +220,7 @@ impl Report<'_> {
         match () {
             () if !initialized || waiting > 0 => "Pending",
             () if running > 0 => "Running",
-            () if stopped > 0 && policy == "Always" => "Running",
+            () if stopped > 0 && (policy == "Always" || lingering) => "Running",
             () if stopped > 0 && stopped == succeeded => "Succeeded",
             () if stopped > 0 && policy == "Never" => "Failed",
             () if stopped > 0 => "Running",
@@ -250,7 +258,7 @@ mod tests {
     fn a_phase_follows_from_the_containers(#[case] container: Container, #[case] policy: &str, #[case] phase: &str) {
         let mut pod = json!({ "spec": { "restartPolicy": policy, "containers": [{ "name": "a", "image": "redis" }] } });
         let containers = BTreeMap::from([("a".to_owned(), container)]);
-        Report { containers: &containers, left_out: &[], address: None, failed: None }.write(&mut pod);
+        Report { containers: &containers, left_out: &[], initialized: false, address: None, failed: None }.write(&mut pod);
         assert_eq!(pod["status"]["phase"], phase);
     }
 
@@ -259,7 +267,8 @@ mod tests {
         let mut pod = json!({ "spec": { "restartPolicy": "Always", "containers": [{ "name": "a" }, { "name": "exporter" }] } });
         let running = Container { ready: true, ..container(State::Running { started: SystemTime::now() }, None) };
         let containers = BTreeMap::from([("a".to_owned(), running), ("exporter".to_owned(), Container::waiting("ErrImagePull"))]);
-        Report { containers: &containers, left_out: &["exporter".to_owned()], address: None, failed: None }.write(&mut pod);
+        Report { containers: &containers, left_out: &["exporter".to_owned()], initialized: true, address: None, failed: None }
+            .write(&mut pod);
         assert!(json::holds(&pod, "Ready"));
         assert_eq!(pod["status"]["phase"], "Running");
     }
