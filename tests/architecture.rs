@@ -130,16 +130,19 @@ fn every_dependency_has_its_row_among_the_doors() {
 /// Whether a line of code names something of this crate: `nix::…`, not `super::nix::…` or `my_nix::…`.
 fn names(line: &str, dependency: &str) -> bool {
     let path = format!("{dependency}::");
-    line.match_indices(&path).any(|(at, _)| !line[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':'))
+    line.match_indices(&path)
+        .any(|(at, _)| !line[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':'))
 }
 
 /// Whether a room of ours goes by the dependency's name in this file: `mod base64;`, `use super::{base64, …}`.
 fn is_our_own(text: &str, dependency: &str) -> bool {
-    text.split(';').map(|statement| statement.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<String>()).any(|statement| {
-        let statement = statement.trim().trim_start_matches("pub ").trim_start_matches("pub(super) ").trim_start_matches("pub(crate) ");
-        let ours = ["mod ", "use crate::", "use super::", "use self::"].iter().any(|start| statement.starts_with(start));
-        ours && statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == dependency)
-    })
+    text.split(';').map(|statement| statement.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<String>()).any(
+        |statement| {
+            let statement = statement.trim().trim_start_matches("pub ").trim_start_matches("pub(super) ").trim_start_matches("pub(crate) ");
+            let ours = ["mod ", "use crate::", "use super::", "use self::"].iter().any(|start| statement.starts_with(start));
+            ours && statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == dependency)
+        },
+    )
 }
 
 #[test]
