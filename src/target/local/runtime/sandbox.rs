@@ -91,7 +91,8 @@ impl Sandbox {
         link::unplug(self.network.netlink(), self.link).await
     }
 
-    /// Takes the sandbox off the network; containers are ended by their owner before. The address is free again.
+    /// Takes the sandbox off the network; containers are ended by their owner before. The address is free again at once, the
+    /// kernel's own clearing up goes on in the background.
     ///
     /// # Errors
     /// [`TargetError::Broken`] when the kernel refuses.
@@ -99,8 +100,15 @@ impl Sandbox {
         if self.removed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let result = link::untie(self.network.netlink(), self.link).await;
+        let result = link::forget(self.network.netlink(), self.link, self.address).await;
         self.network.give_back(self.address);
+        let (netlink, link) = (self.network.netlink().clone(), self.link);
+        tokio::spawn(async move {
+            if let Err(error) = link::untie(&netlink, link).await {
+                // It goes with the network's namespace.
+                tracing::warn!(%error, link, "a pod's link is left until its network goes");
+            }
+        });
         result.map_err(|error| TargetError::broken(format!("removing the sandbox {}", self.address), error))
     }
 }
