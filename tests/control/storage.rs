@@ -230,7 +230,8 @@ async fn an_ephemeral_volume_goes_with_its_pod() -> Result<()> {
 /// Two Redis on one append-only file would not live long.
 fn sleeper(app: &str) -> Value {
     let mut pod = with_claim(app, "data", json!({}));
-    pod["spec"]["containers"][0]["command"] = json!(["sleep", "100"]);
+    pod["spec"]["containers"][0]["command"] = json!(["sleep"]);
+    pod["spec"]["containers"][0]["args"] = json!(["100"]);
     pod
 }
 

@@ -38,6 +38,8 @@ pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, Ta
     }
     applied.without_program.sort();
     applied.without_program.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    applied.remarks.retain(|remark| seen.insert(remark.clone()));
     Ok(applied)
 }
 
@@ -108,6 +110,12 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
             container: text(container, "/name").to_owned(),
             image: image.to_owned(),
         });
+    }
+    let asks = |container: &Value| json::has(container, "/resources/requests") || json::has(container, "/resources/limits");
+    if list(spec, "/containers").iter().any(|container| asks(container) && runs(container)) {
+        applied.remarks.push(
+            "Requests of CPU and memory are not counted: each node here takes any number of pods, and CPU is not limited.".to_owned(),
+        );
     }
     let facts = super::super::runtime::facts();
     if let Err(reason) = &facts.run_as_user
@@ -236,7 +244,10 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("Deployment.apps \"redis\" is invalid: spec.template.spec.containers[0].image: Required value", "/spec/template/spec/containers/0/image")]
+    #[case(
+        "Deployment.apps \"redis\" is invalid: spec.template.spec.containers[0].image: Required value",
+        "/spec/template/spec/containers/0/image"
+    )]
     #[case(".spec.ports[1].porrt: field not declared in schema", "/spec/ports/1/porrt")]
     #[case("namespaces \"shop\" not found", "")]
     fn a_refusal_points_at_its_field(#[case] refusal: &str, #[case] pointer: &str) {

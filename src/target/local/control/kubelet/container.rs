@@ -160,9 +160,8 @@ impl Worker {
         let (Some(Ok(image)), Some(sandbox), Some(volumes)) = (self.image(name), self.sandbox.get(), self.volumes.get()) else {
             return None;
         };
-        let log = super::logs(&self.cluster.options.name)
-            .join(self.uid.as_str().unwrap_or_default())
-            .join(format!("{name}.{restarts}.log"));
+        let log =
+            super::logs(&self.cluster.options.name).join(self.uid.as_str().unwrap_or_default()).join(format!("{name}.{restarts}.log"));
         loop {
             changes.mark_unchanged();
             let pod = self.live_pod()?;

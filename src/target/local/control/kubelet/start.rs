@@ -167,7 +167,10 @@ mod tests {
     fn a_pod_may_change_how_it_resolves() {
         let config = json!({ "options": [{ "name": "ndots", "value": "1" }], "searches": ["example.org"] });
         let pod = json!({ "metadata": { "namespace": "n" }, "spec": { "dnsConfig": config } });
-        assert_eq!(resolver(&pod), "search n.svc.cluster.local svc.cluster.local cluster.local example.org\nnameserver 10.96.0.10\noptions ndots:1\n");
+        assert_eq!(
+            resolver(&pod),
+            "search n.svc.cluster.local svc.cluster.local cluster.local example.org\nnameserver 10.96.0.10\noptions ndots:1\n"
+        );
     }
 
     #[test]
