@@ -118,6 +118,9 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
         );
     }
     let facts = super::super::runtime::facts();
+    if let Err(reason) = &facts.run_as_user {
+        applied.remarks.push(format!("All containers run as the one user that there is here, the official Redis image's too: {reason}"));
+    }
     if let Err(reason) = &facts.run_as_user
         && let Some(field) = asks_for_user(spec)
     {
