@@ -173,6 +173,7 @@ impl World {
         let object = self.redis_object()?;
         let wanted = usize::try_from(object.json.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)).unwrap_or(usize::MAX);
         let generic = self.case.is_generic();
+        let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
         Until::within(limit)
@@ -180,10 +181,12 @@ impl World {
             .met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
                 let pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
                 let ending = pods.iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count();
-                let ready = pods
-                    .iter()
-                    .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && condition(pod, "Ready").as_deref() == Some("True"))
-                    .count();
+                // Until its kubelet has looked again, a pod still shows the time before the fault.
+                let stale = |pod: &Value| ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container));
+                let is_ready = |pod: &&Value| {
+                    pod["metadata"]["deletionTimestamp"].is_null() && !stale(pod) && condition(pod, "Ready").as_deref() == Some("True")
+                };
+                let ready = pods.iter().filter(is_ready).count();
                 if ready >= wanted && ending == 0 {
                     return Ok(Look::Ready(()));
                 }
