@@ -24,6 +24,8 @@ use std::{
 pub(super) struct FaultLog {
     /// When the last fault began.
     pub(super) began: Option<Instant>,
+    /// The pod and the restart count of the container that was ended: as long as the pod shows these, what it says is from before.
+    pub(super) ended: Option<(String, u64)>,
     /// How Redis was ended.
     pub(super) end: Option<End>,
     /// By what means data is kept, as Redis said before anything was broken.
@@ -83,6 +85,8 @@ impl World {
             Kill::Term => End::ContainerTerminated,
             Kill::Kill => End::ContainerKilled,
         });
+        let before = self.target().await?.process(&container).await?;
+        self.fault.ended = Some((before.pod_uid, before.restarts.into()));
         if self.case.is_generic() && how == Kill::Term {
             return self.end_as_the_kubelet_does(&container).await;
         }

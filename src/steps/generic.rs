@@ -3,7 +3,7 @@
 use super::{
     Failure, Step, World,
     obstacles::{no_program, replicas_place, topology, without_redis},
-    workload::{Obstacle, Redis, START, belongs, describe, hopeless},
+    workload::{Obstacle, Redis, START, belongs, describe, hopeless, is_of_before},
 };
 use crate::{
     fault::{self, condition, key_of},
@@ -23,6 +23,12 @@ const SETTLED: Duration = Duration::from_secs(8);
 
 /// How many lines of a container's last words are told.
 const LAST_WORDS: usize = 6;
+
+/// What a wait for the chosen pod came to.
+enum Found {
+    Serving(Box<Value>),
+    Hopeless { pod: String, obstacle: Obstacle, seen: String },
+}
 
 impl World {
     /// Applies the set and waits until the chosen pod of its Redis serves; what stands in the way is told at once, with its place.
@@ -75,6 +81,7 @@ impl World {
         let chosen = chosen(&redis, &object);
         // Before a fault an end at the start and another one after the restart are enough; a fault is an end of its own.
         let restarts = if self.fault.began.is_some() { 2 } else { 1 };
+        let ended = self.fault.ended.clone();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
         let unplaced = Cell::new(None::<Instant>);
@@ -85,12 +92,13 @@ impl World {
                 let mut pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?;
                 pods.retain(|pod| belongs(pod, &redis) && chosen.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str()));
                 let ending = pods.iter().any(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
-                if !ending && pods.iter().any(|pod| is_ready(pod, &redis.container)) {
-                    return Ok(Look::Ready(None));
+                let serves = |pod: &&Value| is_ready(pod, &redis.container) && !is_of_before(pod, &redis.container, ended.as_ref());
+                if let Some(pod) = pods.iter().find(serves).filter(|_| !ending) {
+                    return Ok(Look::Ready(Found::Serving(Box::new(pod.clone()))));
                 }
                 let seen = describe(&pods, &target.list("Event", Some(&namespace)).await?, &redis);
                 if let Some((pod, obstacle)) = pods.iter().find_map(|pod| Some((pod, hopeless(pod, &redis, restarts)?))) {
-                    return Ok(Look::Ready(Some((key_of(pod).name, obstacle, seen))));
+                    return Ok(Look::Ready(Found::Hopeless { pod: key_of(pod).name, obstacle, seen }));
                 }
                 let without_a_place = pods.is_empty() || pods.iter().any(|pod| condition(pod, "PodScheduled").as_deref() == Some("False"));
                 unplaced.set(unplaced.get().filter(|_| without_a_place).or_else(|| without_a_place.then(Instant::now)));
@@ -102,12 +110,16 @@ impl World {
                 }
             })
             .await?;
-        if let Some((pod, obstacle, seen)) = found {
-            return Err(self.does_not_start(&redis, &object, &pod, &obstacle, &seen).await);
-        }
-        let pod = self.redis_pod().await?;
-        if condition(&pod, "Ready").as_deref() != Some("True") {
-            self.note(format!("Redis' own container is ready and its pod is not, so that no Service leads to it: {}", unready(&pod)));
+        let pod = match found {
+            Found::Serving(pod) => pod,
+            Found::Hopeless { pod, obstacle, seen } => {
+                return Err(self.does_not_start(&redis, &object, &pod, &obstacle, &seen).await);
+            }
+        };
+        let others = unready(&pod);
+        if !others.is_empty() {
+            let others = others.join(", ");
+            self.note(format!("Redis is ready and its pod is not, so that no Service leads to it: container {others} is not ready"));
         }
         self.chosen_redis_answers().await
     }
@@ -227,17 +239,20 @@ fn chosen(redis: &Redis, object: &Object) -> Option<String> {
     (redis.workload.kind == "StatefulSet").then(|| format!("{}-{first}", redis.workload.name))
 }
 
+/// Redis' container is ready, and if its pod is not, another container of it is the cause and not its node.
 fn is_ready(pod: &Value, container: &str) -> bool {
-    let mut statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    statuses.any(|status| status["name"] == container && status["ready"] == true)
+    let unready = unready(pod);
+    condition(pod, "Ready").as_deref() == Some("True") || !unready.is_empty() && !unready.contains(&container) && has(pod, container)
+}
+
+fn has(pod: &Value, container: &str) -> bool {
+    pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(|status| status["name"] == container)
 }
 
 /// The containers that keep a pod from being ready.
-fn unready(pod: &Value) -> String {
+fn unready(pod: &Value) -> Vec<&str> {
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    let names: Vec<&str> =
-        statuses.filter(|status| status["ready"] != true).filter_map(|status| status["name"].as_str()).collect();
-    if names.is_empty() { "a condition of the pod is open".into() } else { format!("not ready: {}", names.join(", ")) }
+    statuses.filter(|status| status["ready"] != true).filter_map(|status| status["name"].as_str()).collect()
 }
 
 /// Redis quotes the line that it does not understand: `>>> 'save 900 1 # often'`.
