@@ -51,6 +51,7 @@ tests![
     a_signal_without_a_handler_is_not_noticed_by_the_first_process,
     everything_in_a_container_ends_with_its_first_process,
     a_frozen_container_is_stopped_and_runs_on,
+    a_container_in_the_midst_of_starting_children_is_frozen,
     a_command_is_run_with_its_input_and_environment,
     a_command_that_takes_too_long_is_ended_with_its_children,
     an_attached_command_keeps_its_pipes,
@@ -137,14 +138,15 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(101) }
 }
 
-/// What a harness does that is interrupted: it ends in order, or does not.
+/// What a harness does that is interrupted: it ends in order, or does not. By SIGTERM, since a shell may have started us in the
+/// background, where SIGINT is ignored.
 fn wait_for_a_signal(stubborn: bool) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
-        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).expect("signals can be had");
+        let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signals can be had");
         println!("waiting in {}", node::run_directory().display());
         loop {
-            interrupt.recv().await;
+            asked.recv().await;
             println!("interrupted");
             if !stubborn {
                 return ExitCode::from(130);
@@ -637,6 +639,20 @@ async fn a_frozen_container_is_stopped_and_runs_on() -> Result<()> {
     Ok(())
 }
 
+async fn a_container_in_the_midst_of_starting_children_is_frozen() -> Result<()> {
+    let network = Network::new("busy").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    let running = pod.start(container("busy", &["sh", "-c", "while true; do (true | true | true); done"])).await?;
+    for _ in 0..20 {
+        running.freeze().await?;
+        let frozen = running.processes();
+        ensure!(frozen.iter().all(|process| matches!(process.state, 'T' | 'D')), "{frozen:?}");
+        running.thaw().await?;
+    }
+    running.remove().await?;
+    Ok(())
+}
+
 async fn a_command_is_run_with_its_input_and_environment() -> Result<()> {
     let network = Network::new("exec").await?;
     let pod = Sandbox::create(&network, "pod", None).await?;
@@ -1010,7 +1026,7 @@ async fn the_exit_code_and_arguments_come_through() -> Result<()> {
 
 async fn an_interrupted_run_ends_in_order() -> Result<()> {
     let mut nested = Nested::start("--wait").await?;
-    nested.signal(Signal::SIGINT)?;
+    nested.signal(Signal::SIGTERM)?;
     ensure!(nested.lines.next_line().await?.as_deref() == Some("interrupted"));
     ensure!(nested.child.wait().await?.code() == Some(130));
     ensure!(!nested.directory.exists(), "the run directory is gone when the run has ended");
@@ -1019,9 +1035,9 @@ async fn an_interrupted_run_ends_in_order() -> Result<()> {
 
 async fn a_second_interrupt_kills() -> Result<()> {
     let mut nested = Nested::start("--stubborn").await?;
-    nested.signal(Signal::SIGINT)?;
+    nested.signal(Signal::SIGTERM)?;
     ensure!(nested.lines.next_line().await?.as_deref() == Some("interrupted"));
-    nested.signal(Signal::SIGINT)?;
+    nested.signal(Signal::SIGTERM)?;
     ensure!(nested.child.wait().await?.code() == Some(130));
     ensure!(!nested.directory.exists());
     Ok(())
@@ -1056,7 +1072,7 @@ async fn what_a_killed_keeper_left_is_swept_later() -> Result<()> {
     ensure!(nested.directory.exists(), "nobody was there to remove it");
     let mut next = Nested::start("--wait").await?;
     ensure!(!nested.directory.exists(), "the next run sweeps");
-    next.signal(Signal::SIGINT)?;
+    next.signal(Signal::SIGTERM)?;
     next.child.wait().await?;
     Ok(())
 }

@@ -38,7 +38,7 @@ impl Store {
         let unwritable = |cause| EvidenceError::Unwritable { path: folder.clone(), cause };
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let status = statvfs(&folder).map_err(|error| unwritable(error.into()))?;
-        let free = u64::from(status.blocks_available()).saturating_mul(u64::from(status.fragment_size())) >> 20;
+        let free = status.blocks_available().saturating_mul(status.fragment_size()) >> 20;
         if free < NEEDED {
             return Err(EvidenceError::Full { path: folder, free, needed: NEEDED });
         }

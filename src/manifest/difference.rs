@@ -64,7 +64,7 @@ fn compare(key: &ObjectKey, at: &str, before: Option<&Value>, after: Option<&Val
             }
         }
         (before, after) => {
-            found.push(Difference { key: key.clone(), pointer: at.to_owned(), before: before.cloned(), after: after.cloned() })
+            found.push(Difference { key: key.clone(), pointer: at.to_owned(), before: before.cloned(), after: after.cloned() });
         }
     }
 }
@@ -80,13 +80,13 @@ mod tests {
     #[test]
     fn a_new_field_and_a_missing_object_are_named() {
         let before = set(
-            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c, namespace: n}\nspec: {accessModes: [ReadWriteOnce]}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: m, namespace: n}\n",
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c, namespace: ns}\nspec: {accessModes: [ReadWriteOnce]}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: m, namespace: ns}\n",
         );
         let after = set(
-            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c, namespace: n}\nspec: {accessModes: [ReadWriteOnce], storageClassName: fast}\n",
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c, namespace: ns}\nspec: {accessModes: [ReadWriteOnce], storageClassName: fast}\n",
         );
         let told: Vec<String> = before.differences(&after).iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["ConfigMap n/m is left out", "/spec/storageClassName of PersistentVolumeClaim n/c from nothing to \"fast\""]);
+        assert_eq!(told, ["ConfigMap ns/m is left out", "/spec/storageClassName of PersistentVolumeClaim ns/c from nothing to \"fast\""]);
         assert!(before.differences(&before).is_empty());
     }
 }

@@ -72,7 +72,6 @@ pub struct Killer {
 }
 
 /// All mutants, by guarantee.
-#[must_use]
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     mcp::MUTANTS.iter().chain(agentsmith::MUTANTS).chain(generic::MUTANTS)
 }

@@ -15,6 +15,8 @@ use std::{
 const NOTES: usize = 4;
 /// Columns for text where nothing limits the line.
 const WIDE: usize = 100;
+/// Columns for a promise where nothing limits the line; a longer one moves what follows it.
+const PROMISE: usize = 76;
 /// Columns for a time: `12 min 05 s`.
 const TIME: usize = 10;
 
@@ -70,7 +72,7 @@ impl Columns {
         let before = 4 + id + 2;
         // Cut only where the terminal would break the line; a file has room.
         let fits = width.saturating_sub(before + 2 + TIME + 2 + words).max(24);
-        let promise = if style.width.is_some() { promise.min(fits) } else { promise };
+        let promise = promise.min(if style.width.is_some() { fits } else { PROMISE });
         Self { id, promise, room: width.saturating_sub(before) }
     }
 
@@ -79,16 +81,19 @@ impl Columns {
     }
 }
 
-/// Notes that several guarantees share speak of the run, and are told once.
+/// Notes that most guarantees of a system share speak of the run, and are told once.
 fn common_notes(guarantees: &[Guarantee<'_>]) -> BTreeSet<String> {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut systems: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for guarantee in guarantees {
+        *systems.entry(guarantee.system).or_default() += 1;
         let own: BTreeSet<String> = guarantee.scenarios.iter().flat_map(|scenario| &scenario.notes).map(|note| one_line(note)).collect();
         for note in own {
-            *seen.entry(note).or_default() += 1;
+            *seen.entry((guarantee.system, note)).or_default() += 1;
         }
     }
-    seen.into_iter().filter(|(_, times)| *times >= 3).map(|(note, _)| note).collect()
+    let shared = |system: &str, times: usize| times >= 3 && times * 2 >= systems.get(system).copied().unwrap_or(0);
+    seen.into_iter().filter(|((system, _), times)| shared(system, *times)).map(|((_, note), _)| note).collect()
 }
 
 fn one_line(text: &str) -> String {
@@ -110,7 +115,8 @@ pub(super) fn sign(standing: Standing) -> (&'static str, Paint) {
 /// One guarantee in one line: sign, id, promise, the time of its longest scenario, and what there is to say.
 fn line(out: &mut String, guarantee: &Guarantee<'_>, columns: &Columns, style: &Style) {
     let (sign, paint) = sign(guarantee.standing);
-    let promise = Style::cut(&harmless(guarantee.promise), columns.promise);
+    let promise = harmless(guarantee.promise);
+    let promise = if style.width.is_some() { Style::cut(&promise, columns.promise) } else { promise };
     let took = match guarantee.standing {
         // Nothing was tried that took time.
         Standing::NotProven | Standing::Undecided => String::new(),

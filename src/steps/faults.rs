@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     fault::{self, Deletion, FaultError, condition, key_of},
-    manifest::Workload,
+    manifest::{Object, Workload},
     target::{Capability, ContainerRef, Kill},
     wait::{Look, Until},
 };
@@ -225,7 +225,7 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                 }
                 return Ok(Look::NotYet(format!("{} pods, none waits for a node", pods.len())));
             };
-            let event = super::claims::last_event(events, &key_of(pod));
+            let event = super::claims::last_event(&events, &key_of(pod));
             Ok(if event.contains("volume node affinity") || event.contains("node affinity") {
                 Look::Ready(event)
             } else {
@@ -393,7 +393,7 @@ async fn it_is_restarted(world: &mut World) -> Step {
 async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
     let set = world.set()?;
     let target = world.target().await?;
-    let workloads: Vec<_> = set.objects.iter().filter(|object| Workload::of(object).is_some()).map(|object| object.key()).collect();
+    let workloads: Vec<_> = set.objects.iter().filter(|object| Workload::of(object).is_some()).map(Object::key).collect();
     if workloads.is_empty() {
         return Err(Failure::violated("the set has no pod at all"));
     }

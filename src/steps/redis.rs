@@ -79,7 +79,7 @@ async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
             let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
             let Some(pod) = pods.iter().find(|pod| super::workload::belongs(pod, &redis)) else { return Ok(Look::NotYet("no pod".into())) };
-            let event = super::claims::last_event(events, &crate::fault::key_of(pod));
+            let event = super::claims::last_event(&events, &crate::fault::key_of(pod));
             Ok(if pod["status"]["phase"] == "Pending" && event.contains(&claim) { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;

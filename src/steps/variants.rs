@@ -4,8 +4,11 @@ use super::{Failure, Step, workload::Redis};
 use crate::manifest::ManifestSet;
 use serde_json::{Value, json};
 
+/// What makes a variant out of a set.
+type Change = fn(&mut ManifestSet) -> Step;
+
 /// Names that can be derived, and how.
-const DERIVED: &[(&str, fn(&mut ManifestSet) -> Step)] = &[
+const DERIVED: &[(&str, Change)] = &[
     ("emptydir", claim_becomes_empty_dir),
     ("fast-ssd", |set| name_class(set, "fast-ssd")),
     ("local-path", |set| name_class(set, "local-path")),

@@ -309,7 +309,7 @@ fn is_owned(pod: &Value, workload: &ObjectKey) -> bool {
 /// What is seen of the pods, in one sentence each.
 pub(super) fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> String {
     if pods.is_empty() {
-        return format!("no pod of {}; {}", redis.workload, last_event(events.to_vec(), &redis.workload));
+        return format!("no pod of {}; {}", redis.workload, last_event(events, &redis.workload));
     }
     pods.iter()
         .map(|pod| {
@@ -321,7 +321,7 @@ pub(super) fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> Strin
                 key.name,
                 pod["status"]["phase"].as_str().unwrap_or("without a phase"),
                 states.join(", "),
-                last_event(events.to_vec(), &key)
+                last_event(events, &key)
             )
         })
         .collect::<Vec<_>>()

@@ -22,6 +22,7 @@ crate::tests![
     a_bare_pod_is_not_made_again,
     a_deleted_pod_gets_its_grace_and_a_forced_one_does_not,
     a_pod_of_a_missing_service_account_is_told,
+    nothing_is_left_of_a_cluster_that_was_taken_down,
 ];
 
 async fn redis_of_a_deployment_answers_through_its_service_and_keeps_its_claim() -> Result<()> {
@@ -283,4 +284,23 @@ async fn a_pod_of_a_missing_service_account_is_told() -> Result<()> {
     scene.put(&[json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "worker" } })]).await?;
     scene.ready_pod("redis").await?;
     scene.end().await
+}
+
+async fn nothing_is_left_of_a_cluster_that_was_taken_down() -> Result<()> {
+    let mut cluster = String::new();
+    let scene = Scene::with(|options| cluster.clone_from(&options.name)).await?;
+    scene.put(&[claim("data", json!({})), set("leftover", 2)]).await?;
+    scene.until_pods("leftover", 2, 20, crate::scene::is_ready).await?;
+    let run = redis_conformance::target::local::node::run_directory();
+    let left = || -> Result<Vec<String>> {
+        let entries =
+            std::fs::read_dir(run.join("containers"))?.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut left: Vec<String> = entries.filter(|entry| entry.contains("leftover")).collect();
+        left.extend(["volumes", "logs"].into_iter().filter(|place| run.join(place).join(&cluster).exists()).map(str::to_owned));
+        Ok(left)
+    };
+    ensure!(left()?.len() == 4, "{:?}", left()?);
+    scene.end().await?;
+    ensure!(left()?.is_empty(), "{:?}", left()?);
+    Ok(())
 }

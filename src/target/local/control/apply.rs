@@ -38,6 +38,8 @@ pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, Ta
     }
     applied.without_program.sort();
     applied.without_program.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    applied.remarks.retain(|remark| seen.insert(remark.clone()));
     Ok(applied)
 }
 
@@ -117,7 +119,16 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
             image: image.to_owned(),
         });
     }
+    let asks = |container: &Value| json::has(container, "/resources/requests") || json::has(container, "/resources/limits");
+    if list(spec, "/containers").iter().any(|container| asks(container) && runs(container)) {
+        applied.remarks.push(
+            "Requests of CPU and memory are not counted: each node here takes any number of pods, and CPU is not limited.".to_owned(),
+        );
+    }
     let facts = super::super::runtime::facts();
+    if let Err(reason) = &facts.run_as_user {
+        applied.remarks.push(format!("All containers run as the one user that there is here, the official Redis image's too: {reason}"));
+    }
     if let Err(reason) = &facts.run_as_user
         && let Some(field) = asks_for_user(spec)
     {

@@ -42,6 +42,13 @@ struct Tracked {
     worker: JoinHandle<()>,
 }
 
+impl Tracked {
+    /// Its worker has something left to do.
+    fn is_alive(&self) -> bool {
+        !self.runtime.is_gone() && !self.worker.is_finished()
+    }
+}
+
 impl Kubelets {
     /// The running parts of a pod.
     pub(super) fn pod(&self, uid: &str) -> Option<Arc<PodRuntime>> {
@@ -52,11 +59,11 @@ impl Kubelets {
     pub(super) fn look(&self, cluster: &Arc<Cluster>) {
         let pods = cluster.store.list("Pod", None);
         let mut tracked = self.lock();
-        tracked.retain(|uid, pod| !pod.worker.is_finished() || pods.iter().any(|pod| text(pod, "/metadata/uid") == uid));
+        tracked.retain(|uid, pod| pod.is_alive() || pods.iter().any(|pod| text(pod, "/metadata/uid") == uid));
         for pod in pods {
             let uid = text(&pod, "/metadata/uid");
             let node = text(&pod, "/spec/nodeName");
-            if node.is_empty() || !cluster.nodes.is_up(node) || tracked.get(uid).is_some_and(|pod| !pod.worker.is_finished()) {
+            if node.is_empty() || !cluster.nodes.is_up(node) || tracked.get(uid).is_some_and(Tracked::is_alive) {
                 continue;
             }
             let known = tracked.get(uid).map(|pod| pod.runtime.clone());

@@ -110,11 +110,3 @@ pub(super) async fn forget(hub: &Handle, index: u32, address: Ipv4Addr) -> io::R
 pub(super) async fn unplug(hub: &Handle, index: u32) -> io::Result<()> {
     hub.link().change(LinkUnspec::new_with_index(index).down().build()).execute().await.map_err(io_error)
 }
-
-/// Removes a pod's pair; one that is gone is no error.
-pub(super) async fn untie(hub: &Handle, index: u32) -> io::Result<()> {
-    match hub.link().del(index).execute().await.map_err(io_error) {
-        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(()),
-        other => other,
-    }
-}

@@ -91,8 +91,8 @@ impl Sandbox {
         link::unplug(self.network.netlink(), self.link).await
     }
 
-    /// Takes the sandbox off the network; containers are ended by their owner before. The address is free again at once, the
-    /// kernel's own clearing up goes on in the background.
+    /// Takes the sandbox off the network; containers are ended by their owner before. The address is free again at once, its
+    /// link and namespaces go a little later.
     ///
     /// # Errors
     /// [`TargetError::Broken`] when the kernel refuses.
@@ -102,13 +102,7 @@ impl Sandbox {
         }
         let result = link::forget(self.network.netlink(), self.link, self.address).await;
         self.network.give_back(self.address);
-        let (netlink, link) = (self.network.netlink().clone(), self.link);
-        tokio::spawn(async move {
-            if let Err(error) = link::untie(&netlink, link).await {
-                // It goes with the network's namespace.
-                tracing::warn!(%error, link, "a pod's link is left until its network goes");
-            }
-        });
+        self.network.bury(self.namespaces.clone());
         result.map_err(|error| TargetError::broken(format!("removing the sandbox {}", self.address), error))
     }
 }

@@ -75,9 +75,11 @@ impl Worker {
         let without: Vec<String> = mains().filter(|name| images.get(*name).is_some_and(Result::is_err)).map(str::to_owned).collect();
         // As long as one of them runs the pod is worth having.
         let left_out = if without.len() < mains().count() { without } else { Vec::new() };
+        // As the kubelet says while init containers have the floor.
+        let reason = if list(pod, "/spec/initContainers").is_empty() { "ContainerCreating" } else { "PodInitializing" };
         let statuses = all().map(|spec| {
             let name = text(spec, "/name");
-            let mut status = status::Container::waiting("ContainerCreating");
+            let mut status = status::Container::waiting(reason);
             status.restore(pod, name);
             (name.to_owned(), status)
         });
@@ -184,10 +186,8 @@ impl Worker {
             let why = match volumes::wanted(&self.cluster.store, &self.cluster.options.name, &pod) {
                 Ok(wanted) => {
                     let (directory, group) = (self.directory(), security::fs_group(&self.pod).filter(|_| super::has_users()));
-                    let made = tokio::task::spawn_blocking(move || volumes::make(&wanted, &directory, group)).await;
-                    match made {
-                        Ok(Ok(volumes)) => return self.volumes.set(volumes).is_ok(),
-                        Ok(Err(error)) => format!("MountVolume.SetUp failed: {error}"),
+                    match self.runtime.on_disk(move || volumes::make(&wanted, &directory, group)).await {
+                        Ok(volumes) => return self.volumes.set(volumes).is_ok(),
                         Err(error) => format!("MountVolume.SetUp failed: {error}"),
                     }
                 }
@@ -203,11 +203,8 @@ impl Worker {
 
     async fn make_sandbox(&self, stop: &mut Stop) -> bool {
         loop {
-            match Sandbox::create(&self.cluster.network, &super::start::hostname(&self.pod), None).await {
-                Ok(sandbox) => {
-                    self.runtime.set_sandbox(sandbox.clone());
-                    return self.sandbox.set(sandbox).is_ok();
-                }
+            match self.runtime.make_sandbox(&self.cluster.network, super::start::hostname(&self.pod)).await {
+                Ok(sandbox) => return self.sandbox.set(sandbox).is_ok(),
                 Err(error) => {
                     let error = anyhow::Error::from(error);
                     tracing::warn!(pod = %self.key, "{error:#}");

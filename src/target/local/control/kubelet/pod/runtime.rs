@@ -1,9 +1,13 @@
 //! The running parts of a pod: what faults and commands from outside reach for.
 
-use crate::target::local::runtime::{ContainerSpec, Running, Sandbox, StartError};
+use crate::target::{
+    TargetError,
+    local::runtime::{ContainerSpec, Network, Running, Sandbox, StartError},
+};
 use nix::sys::signal::Signal;
 use std::{
     collections::BTreeMap,
+    io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -89,11 +93,23 @@ impl PodRuntime {
             drop(parts);
             started
         });
-        started.await.map_err(std::io::Error::other)?
+        started.await.map_err(io::Error::other)?
     }
 
-    pub(super) fn set_sandbox(&self, sandbox: Arc<Sandbox>) {
-        self.parts().sandbox = Some(sandbox);
+    /// Makes the pod's sandbox; it cannot be forgotten, whoever stops waiting for it.
+    pub(super) async fn make_sandbox(self: &Arc<Self>, network: &Arc<Network>, hostname: String) -> Result<Arc<Sandbox>, TargetError> {
+        let (runtime, network) = (self.clone(), network.clone());
+        let made = self.starting.spawn(async move {
+            let sandbox = Sandbox::create(&network, &hostname, None).await?;
+            runtime.parts().sandbox = Some(sandbox.clone());
+            Ok(sandbox)
+        });
+        made.await.map_err(|error| TargetError::broken("making a sandbox", error))?
+    }
+
+    /// Works on the disk; waited for, whoever stops waiting.
+    pub(super) async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        self.starting.spawn_blocking(work).await.map_err(io::Error::other)?
     }
 
     /// The process has ended and is cleared away.
@@ -132,6 +148,11 @@ impl PodRuntime {
     pub(in super::super) async fn power_off(&self) {
         self.kill();
         self.gone.cancelled().await;
+    }
+
+    /// Whether nothing of the pod runs any more.
+    pub(in super::super) fn is_gone(&self) -> bool {
+        self.gone.is_cancelled()
     }
 
     /// Nothing of the pod runs any more.
