@@ -77,6 +77,25 @@ impl Case {
         cases
     }
 
+    /// The same cases, those of a generic feature once for each Redis where their set has several; the scenario's name then says which.
+    ///
+    /// A set that cannot be read keeps its cases: their first step tells why.
+    pub async fn for_each_redis(cases: Vec<Self>) -> Vec<Self> {
+        let mut all = Vec::new();
+        for case in cases {
+            let names = if case.is_generic() { case.subject.redis().await } else { Vec::new() };
+            if names.len() < 2 {
+                all.push(case);
+                continue;
+            }
+            all.extend(names.into_iter().enumerate().map(|(index, name)| {
+                let scenario = Scenario { name: format!("{} — {name}", case.scenario.name), ..case.scenario.as_ref().clone() };
+                Self { redis: Some(index), scenario: Arc::new(scenario), ..case.clone() }
+            }));
+        }
+        all
+    }
+
     /// Whether the feature is for any manifest set, so that nothing is promised but by the manifests.
     #[must_use]
     pub fn is_generic(&self) -> bool {

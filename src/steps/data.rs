@@ -1,7 +1,10 @@
 //! Phrases about data: what clients write, and what is still there.
 
 use super::{Failure, Step, World};
-use crate::traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing};
+use crate::{
+    traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing},
+    wait::{Look, Until},
+};
 use cucumber::{given, then, when};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -58,6 +61,9 @@ impl World {
 
     /// Where clients find Redis: its Service by name, or the pod itself where no Service leads to it.
     pub(super) async fn endpoint(&mut self, database: u64) -> Step<Endpoint> {
+        if self.case.is_generic() {
+            return self.chosen_endpoint(database).await;
+        }
         let redis = self.redis()?;
         let password = self.password()?;
         let db = u32::try_from(database).map_err(|_| Failure::broken(format!("{database} is no database number")))?;
@@ -89,7 +95,25 @@ impl World {
         let client = self.client().await?;
         let ledger = client.write(&endpoint, workload).await?.finished().await?;
         self.data.ledger.extend(ledger);
-        Ok(())
+        self.nothing_is_held_back(&endpoint).await
+    }
+
+    /// Waits until Redis has handed every write to the system: under `everysec` it may answer up to two seconds earlier while its disk is
+    /// busy, and a kill in that time loses what nobody promised to keep.
+    async fn nothing_is_held_back(&mut self, endpoint: &Endpoint) -> Step {
+        let client = self.client().await?;
+        Until::within(Duration::from_secs(20))
+            .met::<_, Failure, _>("Redis to write what it holds back of its append-only file", || async {
+                // Without INFO (renamed, forbidden) there is nothing to ask.
+                let Some(info) = client.command(endpoint, &["INFO", "persistence"]).await?.text() else { return Ok(Look::Ready(())) };
+                let held: u64 = info
+                    .lines()
+                    .find_map(|line| line.trim().strip_prefix("aof_buffer_length:"))
+                    .and_then(|length| length.parse().ok())
+                    .unwrap_or(0);
+                Ok(if held == 0 { Look::Ready(()) } else { Look::NotYet(format!("{held} bytes are held back")) })
+            })
+            .await
     }
 
     /// Lets clients write until the ledger is asked for.

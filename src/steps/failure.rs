@@ -127,7 +127,8 @@ impl From<&ManifestError> for Failure {
             text = format!("{text}: {next}");
             cause = next.source();
         }
-        Self::violated(text)
+        // The set's own mistakes break its promises; a path that cannot be read tells nothing of them.
+        if error.is_a_finding() { Self::violated(text) } else { Self::broken(text) }
     }
 }
 
