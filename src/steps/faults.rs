@@ -334,7 +334,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
         .await?;
     world.fault.together = together;
     world.fault.watched = true;
-    Ok(())
+    // Ready is not yet reachable: the Service follows a moment later.
+    world.redis_answers(limit).await
 }
 
 #[then("never did two Redis serve at once")]

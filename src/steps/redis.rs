@@ -15,7 +15,9 @@ impl World {
     pub(super) async fn redis_answers(&mut self, limit: Duration) -> Step {
         let endpoint = self.endpoint(0).await?;
         let client = self.client().await?;
+        // A Service follows its pods within milliseconds here; a refused connection costs nobody anything.
         Until::within(limit)
+            .every(Duration::from_millis(5))
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
                 Ok(match client.command(&endpoint, &["PING"]).await? {
                     answer if answer.is_pong() => Look::Ready(()),
