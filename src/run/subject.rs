@@ -60,9 +60,7 @@ impl Subject {
         let Ok(set) = self.manifests().await else { return Vec::new() };
         let all: Vec<ContainerId> = Roles::of(&set).redis.into_iter().map(|redis| redis.id).collect();
         let several = |id: &ContainerId| all.iter().filter(|other| other.workload == id.workload).count() > 1;
-        all.iter()
-            .map(|id| if several(id) { format!("{}, container {}", id.workload, id.name) } else { id.workload.to_string() })
-            .collect()
+        all.iter().map(|id| if several(id) { format!("{}, container {}", id.workload, id.name) } else { id.workload.to_string() }).collect()
     }
 
     /// The overlay of that name, if the tree has one.

@@ -92,7 +92,8 @@ impl World {
         let applied = self.applied()?;
         let needed = workload.containers().filter(|container| container.init || container.pointer == redis.container_pointer());
         for container in needed {
-            let found = applied.without_program.iter().find(|without| without.owner == redis.workload && without.container == container.name());
+            let found =
+                applied.without_program.iter().find(|without| without.owner == redis.workload && without.container == container.name());
             if let Some(without) = found {
                 return Ok(Some((without.clone(), workload.object.place_of(&format!("{}/image", container.pointer)))));
             }
@@ -178,7 +179,8 @@ fn asked(set: &ManifestSet, object: &Object, redis: &Redis) -> BTreeSet<Asked> {
 fn is_prepared(set: &ManifestSet, claim: Option<&Value>) -> bool {
     let field = |name: &str| claim.and_then(|claim| claim.get(name)).and_then(Value::as_str);
     set.of_kind("PersistentVolume").any(|volume| {
-        field("volumeName") == Some(volume.name()) || volume.str_at("/spec/storageClassName").is_some_and(|class| field("storageClassName") == Some(class))
+        field("volumeName") == Some(volume.name())
+            || volume.str_at("/spec/storageClassName").is_some_and(|class| field("storageClassName") == Some(class))
     })
 }
 
@@ -211,9 +213,9 @@ mod tests {
     #[test]
     fn a_cluster_and_a_follower_are_left_to_other_documents_with_the_place_that_makes_them_so() {
         let cluster = why(&stateful_set("", "[redis-server, --cluster-enabled, \"yes\"]", 6)).expect("is a cluster");
-        assert!(cluster.contains("6 pods in cluster mode (redis.yaml:17:"), "{cluster}");
+        assert!(cluster.contains("6 pods in cluster mode (redis.yaml:16:"), "{cluster}");
         let follower = why(&stateful_set("", "[redis-server, --replicaof, redis-0, \"6379\"]", 3)).expect("follows");
-        assert!(follower.contains("follows another (redis.yaml:17:"), "{follower}");
+        assert!(follower.contains("follows another (redis.yaml:16:"), "{follower}");
     }
 
     #[test]
@@ -226,8 +228,9 @@ mod tests {
         let set = set(&text);
         let redis = Redis::in_set(&set, None).expect("there is one");
         let object = set.get(&redis.workload).expect("is there");
-        let found: Vec<String> = asked(&set, object, &redis).into_iter().map(|asked| format!("{} {} {}", asked.kind, asked.name, asked.place.line)).collect();
-        assert_eq!(found, ["Secret auth 20", "StorageClass fast 26"]);
+        let found: Vec<String> =
+            asked(&set, object, &redis).into_iter().map(|asked| format!("{} {} {}", asked.kind, asked.name, asked.place.line)).collect();
+        assert_eq!(found, ["Secret auth 19", "StorageClass fast 25"]);
     }
 
     #[test]
