@@ -24,10 +24,10 @@ use std::{
 pub(super) struct FaultLog {
     /// When the last fault began.
     pub(super) began: Option<Instant>,
-    /// The pod and the restart count of the container that was ended: as long as the pod shows these, what it says is from before.
-    pub(super) ended: Option<(String, u64)>,
     /// How Redis was ended.
     pub(super) end: Option<End>,
+    /// Which instance was ended: it counts as ready no more, whatever its status still says.
+    ended: Option<Instance>,
     /// By what means data is kept, as Redis said before anything was broken.
     pub(super) means: Option<Means>,
     /// The node that is gone.
@@ -40,6 +40,37 @@ pub(super) struct FaultLog {
     watched: bool,
     /// An attempt to make a claim larger.
     pub(super) growth: Option<Growth>,
+}
+
+/// One run of a container: a pod, and how often its container had been restarted.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    uid: String,
+    restarts: u64,
+}
+
+impl Instance {
+    /// The run that the pod's status shows now.
+    fn of(pod: &Value, container: &str) -> Self {
+        Self { uid: pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned(), restarts: restarts(pod, container) }
+    }
+
+    /// Whether the status still shows this run, or an earlier one.
+    pub(super) fn is_shown_by(&self, pod: &Value, container: &str) -> bool {
+        pod["metadata"]["uid"] == self.uid.as_str() && restarts(pod, container) <= self.restarts
+    }
+}
+
+fn restarts(pod: &Value, container: &str) -> u64 {
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    statuses.filter(|status| status["name"] == container).find_map(|status| status["restartCount"].as_u64()).unwrap_or(0)
+}
+
+impl FaultLog {
+    /// The instance that a fault has ended.
+    pub(super) fn ended(&self) -> Option<Instance> {
+        self.ended.clone()
+    }
 }
 
 #[derive(Debug)]
@@ -61,12 +92,20 @@ impl From<FaultError> for Failure {
 }
 
 impl World {
+    /// Remembers which run of Redis is about to end.
+    async fn redis_is_about_to_end(&mut self) -> Step {
+        let (pod, redis) = (self.redis_pod().await?, self.redis()?);
+        self.fault.ended = Some(Instance::of(&pod, &redis.container));
+        Ok(())
+    }
+
     fn a_fault_begins(&mut self, what: &str) {
         self.fault.began = Some(Instant::now());
         self.evidence().timeline("fault", json!({ "fault": what }));
     }
 
     async fn delete_redis_pod(&mut self, how: Deletion) -> Step {
+        self.redis_is_about_to_end().await?;
         let pod = self.redis_pod().await?;
         self.a_fault_begins(&format!("pod {} deleted {how:?}", pod["metadata"]["name"]));
         self.fault.end = Some(match how {
@@ -79,14 +118,13 @@ impl World {
     }
 
     async fn kill_redis_container(&mut self, how: Kill) -> Step {
+        self.redis_is_about_to_end().await?;
         let container = self.redis_container().await?;
         self.a_fault_begins(&format!("{container} killed {how:?}"));
         self.fault.end = Some(match how {
             Kill::Term => End::ContainerTerminated,
             Kill::Kill => End::ContainerKilled,
         });
-        let before = self.target().await?.process(&container).await?;
-        self.fault.ended = Some((before.pod_uid, before.restarts.into()));
         if self.case.is_generic() && how == Kill::Term {
             return self.end_as_the_kubelet_does(&container).await;
         }
@@ -128,7 +166,6 @@ async fn the_redis_container_is_terminated(world: &mut World) -> Step {
 
 #[then(expr = "Redis is ready again within {int} seconds")]
 async fn redis_is_ready_again(world: &mut World, seconds: u64) -> Step {
-    // A container's restart is seen by its probe a moment later: until then the pod still shows the time before the fault.
     world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await?;
     if let Some(began) = world.fault.began {
         world.note(format!("ready and answering {:.1} s after the fault", began.elapsed().as_secs_f64()));
@@ -153,6 +190,7 @@ async fn redis_serves_again(world: &mut World) -> Step {
 
 #[when("the whole cluster is stopped and started")]
 async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
+    world.redis_is_about_to_end().await?;
     let before = world.redis_pod().await?;
     let container = world.redis_container().await?;
     let target = world.target().await?;
@@ -182,6 +220,7 @@ async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
 async fn the_node_is_lost(world: &mut World) -> Step {
     let target = world.target().await?;
     target.capability(Capability::NodeFaults).await?;
+    world.redis_is_about_to_end().await?;
     let pod = world.redis_pod().await?;
     let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
     world.a_fault_begins(&format!("node {node} lost"));
@@ -313,6 +352,7 @@ async fn never_did_two_redis_serve(world: &mut World) -> Step {
 
 #[when("Redis is frozen")]
 async fn redis_is_frozen(world: &mut World) -> Step {
+    world.redis_is_about_to_end().await?;
     let container = world.redis_container().await?;
     let pod = world.redis_pod().await?;
     let target = world.target().await?;

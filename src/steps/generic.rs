@@ -3,7 +3,7 @@
 use super::{
     Failure, Step, World,
     obstacles::{no_program, replicas_place, topology, without_redis},
-    workload::{Obstacle, Redis, START, belongs, describe, hopeless, is_of_before},
+    workload::{Obstacle, Redis, START, belongs, describe, hopeless},
 };
 use crate::{
     fault::{self, condition, key_of},
@@ -81,7 +81,7 @@ impl World {
         let chosen = chosen(&redis, &object);
         // Before a fault an end at the start and another one after the restart are enough; a fault is an end of its own.
         let restarts = if self.fault.began.is_some() { 2 } else { 1 };
-        let ended = self.fault.ended.clone();
+        let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
         let unplaced = Cell::new(None::<Instant>);
@@ -92,7 +92,9 @@ impl World {
                 let mut pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?;
                 pods.retain(|pod| belongs(pod, &redis) && chosen.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str()));
                 let ending = pods.iter().any(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
-                let serves = |pod: &&Value| is_ready(pod, &redis.container) && !is_of_before(pod, &redis.container, ended.as_ref());
+                let serves = |pod: &&Value| {
+                    is_ready(pod, &redis.container) && !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container))
+                };
                 if let Some(pod) = pods.iter().find(serves).filter(|_| !ending) {
                     return Ok(Look::Ready(Found::Serving(Box::new(pod.clone()))));
                 }

@@ -178,7 +178,7 @@ impl World {
         }
         let object = self.redis_object()?;
         let wanted = usize::try_from(object.json.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)).unwrap_or(usize::MAX);
-        let ended = self.fault.ended.clone();
+        let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
         Until::within(limit)
@@ -189,7 +189,7 @@ impl World {
                 let ready = pods
                     .iter()
                     .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && condition(pod, "Ready").as_deref() == Some("True"))
-                    .filter(|pod| !is_of_before(pod, &redis.container, ended.as_ref()))
+                    .filter(|pod| !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container)))
                     .count();
                 if ready >= wanted && ending == 0 {
                     return Ok(Look::Ready(()));
@@ -208,14 +208,6 @@ impl World {
             .await?;
         self.redis_answers(START).await
     }
-}
-
-/// Whether the pod still shows the container as it was before it was ended: its status follows the end by a moment.
-pub(super) fn is_of_before(pod: &Value, container: &str, ended: Option<&(String, u64)>) -> bool {
-    let Some((uid, restarts)) = ended else { return false };
-    let mut statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    pod["metadata"]["uid"] == uid.as_str()
-        && statuses.any(|status| status["name"] == container && status["restartCount"].as_u64().unwrap_or(0) <= *restarts)
 }
 
 /// Why a pod of Redis will never become ready by waiting.
