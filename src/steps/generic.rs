@@ -8,7 +8,7 @@ use super::{
 use crate::{
     fault::{self, condition, key_of},
     manifest::{Object, Place, Roles},
-    target::{ContainerRef, Kill},
+    target::{Capability, ContainerRef, Kill},
     traffic::{Answer, Endpoint},
     wait::{Look, Until},
 };
@@ -136,6 +136,12 @@ impl World {
                 Failure::violated(text)
             };
         };
+        if obstacle.words.contains("executable file not found") || obstacle.words.contains("no such file or directory") {
+            let place = container_place(object, ending).unwrap_or_else(|| object.place.clone());
+            let image = redis.role.id.image.to_string();
+            // What an image holds beside Redis is not known here: a typing error and a missing tool look alike.
+            return Failure::unsupported(Capability::Program(image), format!("{}, at {place}", obstacle.words));
+        }
         let container = ContainerRef { namespace: redis.workload.namespace.clone(), pod: pod.to_owned(), container: ending.clone() };
         let words = self.last_words(&container).await;
         let place = words.as_deref().and_then(|words| place_of_directive(redis, words)).or_else(|| container_place(object, ending));
@@ -273,4 +279,67 @@ fn container_place(object: &Object, name: &str) -> Option<Place> {
     let workload = crate::manifest::Workload::of(object)?;
     let container = workload.containers().find(|container| container.name() == name)?;
     Some(object.place_of(&container.pointer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::ManifestSet;
+    use serde_json::json;
+
+    const SET: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: conf }
+data:
+  redis.conf: |
+    appendonly yes
+    save 300 10
+    save 900 1 # often
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: { name: redis }
+spec:
+  selector: { matchLabels: { app: redis } }
+  template:
+    metadata: { labels: { app: redis } }
+    spec:
+      containers:
+      - name: redis
+        image: redis:7
+        command: [redis-server, /etc/redis.conf]
+        volumeMounts: [{ name: conf, mountPath: /etc/redis.conf, subPath: redis.conf }]
+      volumes: [{ name: conf, configMap: { name: conf } }]
+";
+
+    #[test]
+    fn the_line_that_redis_quotes_is_found_in_the_manifests() {
+        let set = ManifestSet::parse(SET, "redis.yaml").expect("is read");
+        let redis = Redis::in_set(&set, None).expect("there is one");
+        let words = "Reading the configuration file, at line 3 / >>> 'save 900 1 # often' / Invalid save parameters";
+        assert_eq!(place_of_directive(&redis, words).map(|place| place.line), Some(8));
+        assert_eq!(place_of_directive(&redis, "Bad file format"), None);
+    }
+
+    #[test]
+    fn the_first_pod_of_a_stateful_set_is_tried() {
+        let set = ManifestSet::parse(SET, "redis.yaml").expect("is read");
+        let redis = Redis::in_set(&set, None).expect("there is one");
+        let object = set.get(&redis.workload).expect("is there");
+        assert_eq!(chosen(&redis, object).as_deref(), Some("redis-0"));
+    }
+
+    #[rstest::rstest]
+    #[case::all_ready("True", true, true, true)]
+    #[case::a_side_car_without_a_program("False", true, false, true)]
+    #[case::redis_is_not_ready("False", false, true, false)]
+    #[case::the_node_is_lost("False", true, true, false)]
+    fn redis_is_ready_when_only_other_containers_are_not(#[case] pod: &str, #[case] redis: bool, #[case] other: bool, #[case] ready: bool) {
+        let pod = json!({ "status": {
+            "conditions": [{ "type": "Ready", "status": pod }],
+            "containerStatuses": [{ "name": "redis", "ready": redis }, { "name": "exporter", "ready": other }],
+        }});
+        assert_eq!(is_ready(&pod, "redis"), ready);
+    }
 }

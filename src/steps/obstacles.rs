@@ -213,9 +213,9 @@ mod tests {
     #[test]
     fn a_cluster_and_a_follower_are_left_to_other_documents_with_the_place_that_makes_them_so() {
         let cluster = why(&stateful_set("", "[redis-server, --cluster-enabled, \"yes\"]", 6)).expect("is a cluster");
-        assert!(cluster.contains("6 pods in cluster mode (redis.yaml:17:"), "{cluster}");
+        assert!(cluster.contains("6 pods in cluster mode (redis.yaml:16:"), "{cluster}");
         let follower = why(&stateful_set("", "[redis-server, --replicaof, redis-0, \"6379\"]", 3)).expect("follows");
-        assert!(follower.contains("follows another (redis.yaml:17:"), "{follower}");
+        assert!(follower.contains("follows another (redis.yaml:16:"), "{follower}");
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let object = set.get(&redis.workload).expect("is there");
         let found: Vec<String> =
             asked(&set, object, &redis).into_iter().map(|asked| format!("{} {} {}", asked.kind, asked.name, asked.place.line)).collect();
-        assert_eq!(found, ["Secret auth 20", "StorageClass fast 26"]);
+        assert_eq!(found, ["Secret auth 19", "StorageClass fast 25"]);
     }
 
     #[test]

@@ -344,3 +344,35 @@ pub(super) fn eviction_limit(pod: &Value) -> Duration {
 
 /// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
 pub(super) const NODE_MONITOR: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case::of_a_deployment("Deployment", "redis", "ReplicaSet", "redis-7c9f", true)]
+    #[case::of_another_deployment("Deployment", "redis", "ReplicaSet", "redis-replica-7c9f", false)]
+    #[case::of_a_stateful_set_with_the_same_labels("Deployment", "redis", "StatefulSet", "redis", false)]
+    #[case::of_a_stateful_set("StatefulSet", "redis", "StatefulSet", "redis", true)]
+    fn a_pod_belongs_to_the_workload_that_owns_it(
+        #[case] kind: &str,
+        #[case] name: &str,
+        #[case] owner: &str,
+        #[case] owner_name: &str,
+        #[case] belongs: bool,
+    ) {
+        let pod = json!({ "metadata": { "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
+        assert_eq!(is_owned(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
+    }
+
+    #[test]
+    fn a_status_is_of_before_until_the_restart_is_counted() {
+        let pod = |uid: &str, restarts: u64| json!({ "metadata": { "uid": uid }, "status": { "containerStatuses": [{ "name": "redis", "restartCount": restarts }] } });
+        let ended = ("a".to_owned(), 1);
+        assert!(is_of_before(&pod("a", 1), "redis", Some(&ended)));
+        assert!(!is_of_before(&pod("a", 2), "redis", Some(&ended)));
+        assert!(!is_of_before(&pod("b", 0), "redis", Some(&ended)));
+        assert!(!is_of_before(&pod("a", 0), "redis", None));
+    }
+}
