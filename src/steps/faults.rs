@@ -467,3 +467,17 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
         })
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_pod_shows_of_the_time_before_the_fault_is_known_by_uid_and_restarts() {
+        let pod = |uid: &str, restarts: u64| json!({ "metadata": { "uid": uid }, "status": { "containerStatuses": [{ "name": "redis", "restartCount": restarts }] } });
+        let ended = Instance::of(&pod("a", 1), "redis");
+        assert!(ended.is_shown_by(&pod("a", 1), "redis"));
+        assert!(!ended.is_shown_by(&pod("a", 2), "redis"), "restarted in place");
+        assert!(!ended.is_shown_by(&pod("b", 0), "redis"), "another pod");
+    }
+}

@@ -365,14 +365,4 @@ mod tests {
         let pod = json!({ "metadata": { "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
         assert_eq!(is_owned(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
     }
-
-    #[test]
-    fn a_status_is_of_before_until_the_restart_is_counted() {
-        let pod = |uid: &str, restarts: u64| json!({ "metadata": { "uid": uid }, "status": { "containerStatuses": [{ "name": "redis", "restartCount": restarts }] } });
-        let ended = ("a".to_owned(), 1);
-        assert!(is_of_before(&pod("a", 1), "redis", Some(&ended)));
-        assert!(!is_of_before(&pod("a", 2), "redis", Some(&ended)));
-        assert!(!is_of_before(&pod("b", 0), "redis", Some(&ended)));
-        assert!(!is_of_before(&pod("a", 0), "redis", None));
-    }
 }
