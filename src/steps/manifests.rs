@@ -1,7 +1,7 @@
 //! Phrases about the manifests alone.
 
 use super::{Failure, Step, World, workload::Redis};
-use crate::manifest::{ImageRef, ManifestSet, Object, Place, Quantity, pointer, Roles, Workload, roles::Volume};
+use crate::manifest::{ImageRef, ManifestSet, Object, Place, Quantity, Workload, pointer, roles::Volume};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cucumber::{gherkin, then};
 use serde_json::Value;

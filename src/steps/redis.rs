@@ -50,7 +50,7 @@ impl World {
     }
 
     /// Where a field of the Redis container stands, or would.
-    fn place_of_field(&self, field: &str) -> Option<Place> {
+    pub(super) fn place_of_field(&self, field: &str) -> Option<Place> {
         let (object, redis) = (self.redis_object().ok()?, self.redis().ok()?);
         Some(object.place_of(&format!("{}{field}", redis.container_pointer())))
     }
