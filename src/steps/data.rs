@@ -225,7 +225,7 @@ async fn every_write_is_still_there(world: &mut World) -> Step {
         world.note(format!("{comparison}"));
         return Ok(());
     }
-    Err(Failure::violated(comparison.to_string()))
+    Err(Failure::violated(comparison.to_string()).pointing_to(world.place_of_data()))
 }
 
 #[then("every acknowledged write is lost")]
@@ -235,7 +235,8 @@ async fn every_write_is_lost(world: &mut World) -> Step {
         world.note(format!("{comparison}"));
         return Ok(());
     }
-    Err(Failure::violated(format!("{} acknowledged writes are still there: {comparison}", comparison.kept)))
+    let failure = Failure::violated(format!("{} acknowledged writes are still there: {comparison}", comparison.kept));
+    Err(failure.pointing_to(world.place_of_data()))
 }
 
 #[then("what was acknowledged is kept as far as the manifests promise")]
@@ -247,7 +248,7 @@ async fn kept_as_far_as_promised(world: &mut World) -> Step {
         return Ok(());
     }
     match promise {
-        Some(promise) => Err(Failure::violated(format!("{promise}, and yet: {comparison}"))),
+        Some(promise) => Err(Failure::violated(format!("{promise}, and yet: {comparison}")).pointing_to(world.place_of_data())),
         None => {
             world.note(format!("loses, as the manifests promise nothing here: {comparison}"));
             Ok(())
