@@ -122,6 +122,10 @@ impl What {
                 let known = known.join(", ");
                 return Err(Problem::usage(format!("there is no system and no path {name:?}; systems are {known}{hint}")));
             }
+            if !known.contains(&name.as_str()) && !Path::new(name).exists() {
+                let wanted = "give a file, a folder of manifests, or a folder with a kustomization.yaml";
+                return Err(Problem::usage(format!("{name} does not exist: {wanted}")));
+            }
         }
         if let Some(manifests) = &self.manifests {
             let [name] = names.as_slice() else {

@@ -74,7 +74,7 @@ pub enum ManifestError {
         candidates: Vec<PathBuf>,
     },
     /// There was something to read, but no object in it.
-    #[error("{path} holds no Kubernetes object{why}", path = .path.display())]
+    #[error("{path} holds no Kubernetes object{why}; name the file or folder in which the manifests are", path = .path.display())]
     Empty {
         /// As the user gave it.
         path: PathBuf,

@@ -31,6 +31,8 @@ impl Mark {
 pub(super) struct Node {
     pub(super) mark: Mark,
     pub(super) depth: usize,
+    /// How many values it is when aliases are followed.
+    pub(super) weight: usize,
     pub(super) kind: Kind,
 }
 
@@ -39,6 +41,18 @@ pub(super) enum Kind {
     Scalar(Value),
     List(Vec<Rc<Node>>),
     Map(Vec<(Key, Rc<Node>)>),
+}
+
+impl Kind {
+    /// What is directly in it.
+    pub(super) fn children(&self) -> impl Iterator<Item = &Rc<Node>> {
+        let (items, entries): (&[Rc<Node>], &[(Key, Rc<Node>)]) = match self {
+            Self::Scalar(_) => (&[], &[]),
+            Self::List(items) => (items, &[]),
+            Self::Map(entries) => (&[], entries),
+        };
+        items.iter().chain(entries.iter().map(|(_, value)| value))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -63,14 +77,21 @@ impl Budget {
         places: &mut BTreeMap<String, Place>,
         file: &Arc<PathBuf>,
     ) -> Result<Value, YamlError> {
+        if self.nodes + node.weight > MAX_NODES {
+            // Known before anything of it is made: a bomb costs nothing.
+            let mut heaviest = node;
+            while let Some(child) = heaviest.kind.children().find(|child| child.weight > MAX_NODES) {
+                heaviest = child;
+            }
+            return Err(too_much(heaviest.mark, file));
+        }
         self.nodes += 1;
         self.bytes += pointer.len();
         if let Kind::Scalar(Value::String(text)) = &node.kind {
             self.bytes += text.len();
         }
-        if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
-            let words = format!("more than {MAX_NODES} values or {} MiB of text, aliases followed", MAX_BYTES >> 20);
-            return Err(YamlError { place: node.mark.place(file), words });
+        if self.bytes > MAX_BYTES {
+            return Err(too_much(node.mark, file));
         }
         let length = pointer.len();
         Ok(match &node.kind {
@@ -98,4 +119,9 @@ impl Budget {
             }
         })
     }
+}
+
+fn too_much(mark: Mark, file: &Arc<PathBuf>) -> YamlError {
+    let words = format!("more than {MAX_NODES} values or {} MiB of text, aliases followed: is it meant to be a manifest?", MAX_BYTES >> 20);
+    YamlError { place: mark.place(file), words }
 }

@@ -119,12 +119,12 @@ impl Composer<'_> {
                     let key = self.key(&text, style, tag.as_deref(), mark)?;
                     if anchor != 0 {
                         let value = Value::String(key.text.to_string());
-                        self.anchors.insert(anchor, Rc::new(Node { mark, depth: 0, kind: Kind::Scalar(value) }));
+                        self.anchors.insert(anchor, Rc::new(Node { mark, depth: 0, weight: 1, kind: Kind::Scalar(value) }));
                     }
                     return self.take_key(key);
                 }
                 let value = self.value(&text, style, tag.as_deref(), mark)?;
-                self.add(Node { mark, depth: 0, kind: Kind::Scalar(value) }, anchor)
+                self.add(Node { mark, depth: 0, weight: 1, kind: Kind::Scalar(value) }, anchor)
             }
             Event::SequenceStart(_, anchor, _) => self.open(Frame { mark, anchor, open: Open::List(Vec::new()) }),
             Event::MappingStart(_, anchor, _) => self.open(Frame { mark, anchor, open: Open::Map(Vec::new(), None) }),
@@ -181,15 +181,12 @@ impl Composer<'_> {
             Open::List(items) => Kind::List(items),
             Open::Map(entries, _) => Kind::Map(self.merge(entries)?),
         };
-        let below = match &kind {
-            Kind::Scalar(_) => 0,
-            Kind::List(items) => items.iter().map(|item| item.depth).max().unwrap_or(0),
-            Kind::Map(entries) => entries.iter().map(|(_, value)| value.depth).max().unwrap_or(0),
-        };
+        let below = kind.children().map(|child| child.depth).max().unwrap_or(0);
         if below >= MAX_DEPTH {
             return Err(self.fails(mark, format!("nested more than {MAX_DEPTH} levels deep, aliases followed")));
         }
-        self.add(Node { mark, depth: below + 1, kind }, anchor)
+        let weight = kind.children().fold(1_usize, |weight, child| weight.saturating_add(child.weight));
+        self.add(Node { mark, depth: below + 1, weight, kind }, anchor)
     }
 
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {

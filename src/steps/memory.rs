@@ -222,16 +222,25 @@ async fn the_store_is_filled(world: &mut World) -> Step {
     while bytes < MOST {
         let holding = client.hold(&endpoint, REPLIES).await;
         bytes += REPLIES;
-        let alive = match target.process(&container).await {
-            Ok(now) => now.restarts == before.restarts,
-            Err(TargetError::Missing(_)) => false,
-            Err(error) => return Err(error.into()),
+        // Whom it no longer serves learns of its end before its pod's status does.
+        let ended = async || {
+            Ok::<_, Failure>(match target.process(&container).await {
+                Ok(now) => now.restarts != before.restarts || now.started != before.started,
+                Err(TargetError::Missing(_)) => true,
+                Err(error) => return Err(error.into()),
+            })
         };
-        if !alive {
+        let over = match &holding {
+            Ok(_) => ended().await?,
+            Err(_) => {
+                let told = async || Ok(if ended().await? { Look::Ready(()) } else { Look::NotYet("it runs".into()) });
+                Until::within(Duration::from_secs(10)).met::<_, Failure, _>("Redis to have ended", told).await.is_ok()
+            }
+        };
+        if over {
             died_at = Some(bytes);
             break;
         }
-        // Only a Redis that lives must take the next client.
         held.push(holding?);
     }
     for holding in held {

@@ -11,6 +11,9 @@ use cucumber::{given, then, when};
 use serde_json::Value;
 use std::time::Duration;
 
+/// How long one look at whether Redis can be reached waits; several fit into every limit.
+const REACHED: Limits = Limits { connect_ms: 5000, answer_ms: 5000 };
+
 impl World {
     /// Waits until Redis answers PING through its Service: ready is not yet reachable on every cluster.
     pub(super) async fn redis_answers(&mut self, limit: Duration) -> Step {
@@ -21,7 +24,7 @@ impl World {
             .every(Duration::from_millis(5))
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
                 // Short, since a packet to a pod that has gone is never answered, and the next try may reach the new one.
-                Ok(match client.command_within(&endpoint, &["PING"], Limits::default()).await? {
+                Ok(match client.command_within(&endpoint, &["PING"], REACHED).await? {
                     answer if answer.is_pong() => Look::Ready(()),
                     other => Look::NotYet(other.to_string()),
                 })
