@@ -11,7 +11,7 @@ use crate::{
     wait::{Look, Until},
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Redis as its manifests have it.
 #[derive(Clone, Debug)]
@@ -176,6 +176,7 @@ impl World {
         let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
+        let began = Instant::now();
         Until::within(limit)
             .on(target.changes())
             .met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
@@ -198,7 +199,8 @@ impl World {
                 }
             })
             .await?;
-        self.redis_answers(START).await
+        // Within the same limit: a Redis that is ready and cannot be reached is not there for clients. A moment is for the last look.
+        self.redis_answers(limit.saturating_sub(began.elapsed()).max(Duration::from_secs(5))).await
     }
 }
 
@@ -272,7 +274,26 @@ pub(super) fn belongs(pod: &Value, redis: &Redis) -> bool {
     if redis.workload.kind == "Pod" {
         return pod["metadata"]["name"] == redis.workload.name.as_str();
     }
-    !redis.labels.is_empty() && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str())
+    !redis.labels.is_empty()
+        && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str())
+        && is_of(pod, &redis.workload)
+}
+
+/// Whether the live pod was made for the workload, by its owner: a neighbour may have the same labels, or a name that begins alike. A pod
+/// that names no owner is known by its name.
+pub(super) fn is_of(pod: &Value, workload: &ObjectKey) -> bool {
+    let hashed = |name: &str| name.strip_prefix(&format!("{}-", workload.name)).is_some_and(|rest| !rest.is_empty() && !rest.contains('-'));
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    if pod["metadata"]["namespace"] != workload.namespace.as_str() {
+        return false;
+    }
+    let Some(owner) = pod["metadata"]["ownerReferences"].as_array().and_then(|owners| owners.first()) else { return name == workload.name };
+    let (kind, owner) = (owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
+    match workload.kind.as_str() {
+        "Deployment" => kind == "ReplicaSet" && hashed(owner),
+        "CronJob" => kind == "Job" && hashed(owner),
+        of => kind == of && owner == workload.name,
+    }
 }
 
 /// What is seen of the pods, in one sentence each.
@@ -321,3 +342,22 @@ pub(super) fn eviction_limit(pod: &Value) -> Duration {
 
 /// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
 pub(super) const NODE_MONITOR: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case("ReplicaSet", "redis-7d9f", true)]
+    #[case("ReplicaSet", "redis-client-7d9f", false)]
+    #[case("StatefulSet", "redis", false)]
+    fn a_pod_is_of_the_deployment_whose_replica_set_made_it(#[case] kind: &str, #[case] owner: &str, #[case] of_it: bool) {
+        let pod = json!({ "metadata": {
+            "name": format!("{owner}-x1"), "namespace": "a", "ownerReferences": [{ "kind": kind, "name": owner }],
+        }});
+        let key = |namespace: &str| ObjectKey { kind: "Deployment".into(), namespace: namespace.into(), name: "redis".into() };
+        assert_eq!(is_of(&pod, &key("a")), of_it);
+        assert!(!is_of(&pod, &key("b")), "another namespace");
+    }
+}
