@@ -136,7 +136,10 @@ async fn the_servers_use_these_databases(world: &mut World, step: &gherkin::Step
         };
         let database = server.database.map_or_else(|| "none".to_owned(), |number| number.to_string());
         if database != row[1] {
-            return Err(Failure::violated_at(server.place.clone(), format!("{} on port {port} uses database {database} where the document says {}", server.workload.key(), row[1])));
+            return Err(Failure::violated_at(
+                server.place.clone(),
+                format!("{} on port {port} uses database {database} where the document says {}", server.workload.key(), row[1]),
+            ));
         }
     }
     Ok(())

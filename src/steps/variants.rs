@@ -39,11 +39,19 @@ fn template(set: &mut ManifestSet) -> Step<&mut Value> {
 
 /// What holds a claim holds an emptyDir; a set without a claim is already what it was before.
 fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
-    let key = Redis::in_set(set, None)?.workload;
+    let redis = Redis::in_set(set, None)?;
+    // Of several claims the one under the data, not the first.
+    let claim = redis.claim().map(ToOwned::to_owned);
+    let key = redis.workload;
     let template = template(set)?;
     if let Some(claimed) = template["spec"]["volumes"]
         .as_array_mut()
-        .and_then(|volumes| volumes.iter_mut().find(|volume| volume.get("persistentVolumeClaim").is_some()))
+        .and_then(|volumes| {
+            volumes.iter_mut().find(|volume| match &claim {
+                Some(claim) => volume["persistentVolumeClaim"]["claimName"] == claim.as_str(),
+                None => volume.get("persistentVolumeClaim").is_some(),
+            })
+        })
         .and_then(Value::as_object_mut)
     {
         claimed.shift_remove("persistentVolumeClaim");
@@ -68,12 +76,13 @@ fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
 }
 
 fn name_class(set: &mut ManifestSet, class: &str) -> Step {
-    let data = Redis::in_set(set, None)?.role.data.place;
+    let redis = Redis::in_set(set, None)?;
     let claim = set
         .objects
         .iter_mut()
-        .find(|object| object.json["kind"] == "PersistentVolumeClaim")
-        .ok_or_else(|| Failure::violated_at(data, "the set has no claim whose class could be named"))?;
+        .filter(|object| object.json["kind"] == "PersistentVolumeClaim" && object.namespace() == redis.workload.namespace)
+        .find(|object| redis.claim().is_none_or(|name| object.name() == name))
+        .ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), "the set has no claim whose class could be named"))?;
     claim.json["spec"]["storageClassName"] = json!(class);
     Ok(())
 }
@@ -99,7 +108,10 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
     let volumes = &mut template["spec"]["volumes"];
     let claim = json!({ "name": "redis-data", "persistentVolumeClaim": { "claimName": "redis-data" } });
     match volumes.as_array_mut() {
-        Some(volumes) => volumes.push(claim),
+        Some(volumes) => {
+            volumes.retain(|volume| volume["name"] != "redis-data");
+            volumes.push(claim);
+        }
         None => *volumes = json!([claim]),
     }
     let container = template["spec"]["containers"]
@@ -112,11 +124,14 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
         Some(words) => words.extend([json!("--appendonly"), json!("yes")]),
         None => container[list] = json!(["--appendonly", "yes"]),
     }
-    let mount = json!({ "name": "redis-data", "mountPath": "/data" });
+    let directory = redis.role.data.dir.as_str();
+    let mount = json!({ "name": "redis-data", "mountPath": directory });
     match container["volumeMounts"].as_array_mut() {
         Some(mounts) => {
             // The claim takes the place of what is mounted there now.
-            mounts.retain(|mount| mount["mountPath"] != "/data");
+            mounts.retain(|mount| {
+                mount["name"] != "redis-data" && mount["mountPath"].as_str().map(|path| path.trim_end_matches('/')) != Some(directory)
+            });
             mounts.push(mount);
         }
         None => container["volumeMounts"] = json!([mount]),
