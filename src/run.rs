@@ -4,8 +4,6 @@
 
 mod subject;
 
-pub use subject::{Rendered, Subject, Variant};
-
 use crate::{
     evidence::Store,
     mutants::{Mutant, NOTHING_TO_CHANGE},
@@ -19,6 +17,7 @@ use async_trait::async_trait;
 use cucumber::{World as _, step::Collection};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+pub use subject::{Rendered, Subject, Variant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -229,6 +228,7 @@ impl Runner {
             outcome,
             steps: Vec::new(),
             notes: Vec::new(),
+            manifests: Vec::new(),
             fixtures: Vec::new(),
             started: self.store.clock().elapsed().saturating_sub(began.elapsed()),
             took: began.elapsed(),

@@ -14,7 +14,8 @@ use std::{
 
 fn documents() -> Vec<Document> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("features");
-    let mut folders: Vec<_> = fs::read_dir(folder).expect("features").map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()).collect();
+    let mut folders: Vec<_> =
+        fs::read_dir(folder).expect("features").map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     let documents: Vec<Document> = folders.iter().flat_map(|folder| Document::read_all(folder).expect("readable features")).collect();
     assert!(documents.len() >= 3, "the features are not where they should be");
@@ -82,7 +83,9 @@ fn every_function_stands_behind_a_phrase_of_some_feature() {
     }
     let unused: Vec<String> = phrases()
         .into_iter()
-        .filter(|phrase| !used.iter().any(|(path, line)| Path::new(path) == phrase.place.file.as_path() && u64::from(*line) == phrase.place.line))
+        .filter(|phrase| {
+            !used.iter().any(|(path, line)| Path::new(path) == phrase.place.file.as_path() && u64::from(*line) == phrase.place.line)
+        })
         .map(|phrase| format!("{} {} at {}", phrase.keyword, phrase.expression, phrase.place))
         .collect();
     assert!(unused.is_empty(), "no feature uses {unused:#?}");
@@ -100,7 +103,11 @@ fn every_guarantee_of_the_catalogue_is_promised_by_a_feature_or_listed_as_not_ye
         }
     }
     let known: BTreeSet<String> = catalogue().into_iter().map(|[id, ..]| id).collect();
-    let stray: Vec<&String> = promised.keys().filter(|id| !known.contains(*id) && !id.starts_with("GEN-")).chain(not_yet.iter().filter(|id| !known.contains(*id))).collect();
+    let stray: Vec<&String> = promised
+        .keys()
+        .filter(|id| !known.contains(*id) && !id.starts_with("GEN-"))
+        .chain(not_yet.iter().filter(|id| !known.contains(*id)))
+        .collect();
     assert!(stray.is_empty(), "not in the catalogue: {stray:?}");
 }
 
@@ -111,7 +118,8 @@ fn every_promised_guarantee_has_a_mutant_and_every_mutant_a_scenario_that_can_ki
     let without: Vec<&String> = promised.keys().filter(|id| !mutated.contains(id.as_str())).collect();
     assert!(without.is_empty(), "no mutant proves that these can fail: {without:?}");
     for mutant in mutants::all() {
-        let guarantee = promised.get(mutant.guarantee).unwrap_or_else(|| panic!("{} breaks {}, which nobody promises", mutant.name, mutant.guarantee));
+        let guarantee =
+            promised.get(mutant.guarantee).unwrap_or_else(|| panic!("{} breaks {}, which nobody promises", mutant.name, mutant.guarantee));
         let step = |text: &str| text.contains(mutant.killer.step);
         assert!(
             guarantee.scenarios.iter().any(|scenario| scenario.steps.iter().any(|candidate| step(&candidate.value))),

@@ -35,6 +35,8 @@ tests![
     a_cluster_ip_is_balanced_and_refuses_without_endpoints,
     an_established_connection_outlives_its_endpoint_leaving,
     a_pod_reaches_itself_through_its_service,
+    a_client_may_stay_with_one_endpoint,
+    a_service_may_be_of_datagrams,
     names_are_resolved_with_search_domains,
     addresses_are_given_once,
     the_process_is_first_of_its_own_namespaces,
@@ -43,10 +45,13 @@ tests![
     the_root_is_an_image_of_its_own,
     a_read_only_root_is_read_only,
     volumes_outlive_containers_and_need_no_mount_point,
+    a_volume_may_be_memory,
+    an_image_cannot_have_files_among_the_machines_programs,
     links_in_a_container_do_not_lead_out_of_it,
     a_signal_without_a_handler_is_not_noticed_by_the_first_process,
     everything_in_a_container_ends_with_its_first_process,
     a_frozen_container_is_stopped_and_runs_on,
+    a_container_in_the_midst_of_starting_children_is_frozen,
     a_command_is_run_with_its_input_and_environment,
     a_command_that_takes_too_long_is_ended_with_its_children,
     an_attached_command_keeps_its_pipes,
@@ -55,6 +60,13 @@ tests![
     an_unplugged_pod_is_silent,
     twenty_pods_start_at_once,
     nothing_is_left_in_the_run_directory,
+    pods_and_networks_leave_no_descriptors_and_no_processes,
+    the_exit_code_and_arguments_come_through,
+    an_interrupted_run_ends_in_order,
+    a_second_interrupt_kills,
+    a_killed_run_leaves_nothing,
+    a_run_whose_keeper_is_killed_leaves_nothing,
+    what_a_killed_keeper_left_is_swept_later,
 ];
 
 fn main() -> ExitCode {
@@ -76,6 +88,12 @@ const MEASURES: &[Test] = &[("how_long_a_pod_takes", || Box::pin(how_long_a_pod_
 /// As libtest: words are parts of names, `--list` lists, `--ignored` measures, other options are taken and change nothing.
 fn run(arguments: Vec<OsString>) -> ExitCode {
     let words: Vec<String> = arguments.into_iter().filter_map(|argument| argument.into_string().ok()).collect();
+    match words.first().map(String::as_str) {
+        Some("--exit") => return ExitCode::from(words[1].parse::<u8>().unwrap_or(1)),
+        Some("--wait") => return wait_for_a_signal(false),
+        Some("--stubborn") => return wait_for_a_signal(true),
+        _ => {}
+    }
     let exact = words.iter().any(|word| word == "--exact");
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     let all = if words.iter().any(|word| word == "--ignored") { MEASURES } else { TESTS };
@@ -118,6 +136,23 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
         begun.elapsed().as_secs_f64()
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}
+
+/// What a harness does that is interrupted: it ends in order, or does not. By SIGTERM, since a shell may have started us in the
+/// background, where SIGINT is ignored.
+fn wait_for_a_signal(stubborn: bool) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    runtime.block_on(async {
+        let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signals can be had");
+        println!("waiting in {}", node::run_directory().display());
+        loop {
+            asked.recv().await;
+            println!("interrupted");
+            if !stubborn {
+                return ExitCode::from(130);
+            }
+        }
+    })
 }
 
 /// A container of this command as root in an image with `/data`.
@@ -296,6 +331,53 @@ async fn a_pod_reaches_itself_through_its_service() -> Result<()> {
     Ok(())
 }
 
+async fn a_client_may_stay_with_one_endpoint() -> Result<()> {
+    let network = Network::new("affinity").await?;
+    let (one, two) = (Sandbox::create(&network, "one", None).await?, Sandbox::create(&network, "two", None).await?);
+    let client = Sandbox::create(&network, "client", None).await?;
+    let servers = [redis(&one, "one").await?, redis(&two, "two").await?];
+    for sandbox in [&one, &two] {
+        pong(None, &network, (sandbox.address(), 6379).into()).await?;
+    }
+    network.set_services(&[ServiceRule { client_affinity: true, ..service(&[&one, &two]) }]).await?;
+    for _ in 0..20 {
+        ping(client.dial((SERVICE, 80).into()).await?).await?;
+    }
+    let mut counts = Vec::new();
+    for server in &servers {
+        let stats = exec(server, &["redis-cli", "info", "stats"]).await?;
+        let count = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:")).context("redis counts")?;
+        counts.push(count.trim().parse::<u32>()?);
+    }
+    counts.sort_unstable();
+    ensure!(counts[0] <= 2 && counts[1] >= 20, "{counts:?}");
+    for server in servers {
+        server.remove().await?;
+    }
+    Ok(())
+}
+
+async fn a_service_may_be_of_datagrams() -> Result<()> {
+    let network = Network::new("datagrams").await?;
+    let pod = Sandbox::create(&network, "asker", None).await?;
+    let mut names = Names::default();
+    names.addresses.insert("known.example".into(), vec![SERVICE]);
+    network.set_names(names);
+    let rule =
+        ServiceRule { address: Some(SERVICE), port: 53, udp: true, endpoints: vec![(Network::RESOLVER, 53)], ..ServiceRule::default() };
+    network.set_services(&[rule]).await?;
+    let through = |spec: &mut ContainerSpec| {
+        spec.root.files.insert("/etc/resolv.conf".into(), (format!("nameserver {SERVICE}\n").into_bytes(), 0o644, 0, 0));
+    };
+    let said = script(&pod, "datagrams", "getent ahostsv4 known.example | head -1", through).await?;
+    ensure!(said.starts_with("10.96.7.7"), "{said}");
+    network.set_services(&[]).await?;
+    let begun = Instant::now();
+    let said = script(&pod, "refused", "getent hosts known.example || echo refused", through).await?;
+    ensure!(said == "refused\n" && begun.elapsed() < Duration::from_secs(2), "{said} after {:?}", begun.elapsed());
+    Ok(())
+}
+
 async fn names_are_resolved_with_search_domains() -> Result<()> {
     let network = Network::new("names").await?;
     let pod = Sandbox::create(&network, "asker", None).await?;
@@ -425,7 +507,7 @@ async fn a_read_only_root_is_read_only() -> Result<()> {
     let network = Network::new("read-only").await?;
     let pod = Sandbox::create(&network, "pod", None).await?;
     let volume = storage::directory("read-only-test", 0o777)?;
-    let ask = "for at in / /tmp /etc /usr/local /mounted/kept; do touch $at/x 2>/dev/null && echo \"$at is writable\"; done; touch /mounted/volume/x /dev/shm/x && echo volume";
+    let ask = "for at in / /tmp /etc /usr/local /mounted/kept; do touch $at/x 2>/dev/null && echo \"$at is writable\"; done; touch /mounted/volume/x /dev/shm/x /data/x && echo volume";
     let said = script(&pod, "read-only", ask, |spec| {
         spec.root.read_only = true;
         spec.mounts = vec![
@@ -455,6 +537,35 @@ async fn volumes_outlive_containers_and_need_no_mount_point() -> Result<()> {
     ensure!(said == "kept\none file\n", "{said}");
     storage::remove("kept")?;
     ensure!(storage::directory("../elsewhere", 0o755).is_err() && storage::remove("").is_err(), "names stay within");
+    Ok(())
+}
+
+async fn a_volume_may_be_memory() -> Result<()> {
+    let network = Network::new("memory-volume").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    let volume = storage::memory("in-memory", 0o777, Some(1 << 20))?;
+    let said = script(
+        &pod,
+        "memory-volume",
+        "stat -f -c %T /fast; stat -c %a /fast; head -c 2000000 /dev/zero > /fast/x 2>/dev/null || echo full",
+        |spec| {
+            spec.mounts.push(Mount { source: volume.clone(), target: "/fast".into(), read_only: false });
+        },
+    )
+    .await?;
+    ensure!(said == "tmpfs\n777\nfull\n", "{said}");
+    storage::remove("in-memory")?;
+    ensure!(!volume.exists());
+    Ok(())
+}
+
+async fn an_image_cannot_have_files_among_the_machines_programs() -> Result<()> {
+    let network = Network::new("programs").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    let mut spec = container("intruder", &["true"]);
+    spec.root.files.insert("/usr/bin/mine".into(), (Vec::new(), 0o755, 0, 0));
+    let refused = pod.start(spec).await;
+    ensure!(matches!(refused, Err(StartError::Impossible(_))), "{refused:?}");
     Ok(())
 }
 
@@ -525,6 +636,20 @@ async fn a_frozen_container_is_stopped_and_runs_on() -> Result<()> {
     pong(None, &network, to).await?;
     running.remove().await?;
     ensure!(running.freeze().await.is_err(), "what has ended cannot be frozen");
+    Ok(())
+}
+
+async fn a_container_in_the_midst_of_starting_children_is_frozen() -> Result<()> {
+    let network = Network::new("busy").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    let running = pod.start(container("busy", &["sh", "-c", "while true; do (true | true | true); done"])).await?;
+    for _ in 0..20 {
+        running.freeze().await?;
+        let frozen = running.processes();
+        ensure!(frozen.iter().all(|process| matches!(process.state, 'T' | 'D')), "{frozen:?}");
+        running.thaw().await?;
+    }
+    running.remove().await?;
     Ok(())
 }
 
@@ -714,6 +839,16 @@ async fn how_long_a_pod_takes() -> Result<()> {
         Ok(took)
     })
     .await?;
+    measure("container killed and waited for", async |_| {
+        let running = pod.start(container("short", &["sleep", "60"])).await?;
+        let begun = Instant::now();
+        running.signal(Signal::SIGKILL)?;
+        running.wait().await;
+        let took = begun.elapsed();
+        running.remove().await?;
+        Ok(took)
+    })
+    .await?;
     measure("container killed and removed", async |_| {
         let running = pod.start(container("short", &["sleep", "60"])).await?;
         let begun = Instant::now();
@@ -799,5 +934,145 @@ async fn bare_pong(to: SocketAddr) -> Result<()> {
             })
         })
         .await?;
+    Ok(())
+}
+
+async fn pods_and_networks_leave_no_descriptors_and_no_processes() -> Result<()> {
+    let count = |what: &str| -> Result<usize> { Ok(fs::read_dir(what)?.count()) };
+    let all = || -> Result<(usize, usize)> {
+        let processes =
+            fs::read_dir("/proc")?.filter_map(Result::ok).filter(|entry| entry.file_name().to_string_lossy().parse::<i32>().is_ok());
+        Ok((count("/proc/self/fd")?, processes.count()))
+    };
+    let once = async || -> Result<()> {
+        let network = Network::new("flat").await?;
+        let pod = Sandbox::create(&network, "pod", None).await?;
+        let running = pod.start(container("flat", &["sleep", "60"])).await?;
+        exec(&running, &["true"]).await?;
+        running.remove().await?;
+        pod.remove().await?;
+        Ok(())
+    };
+    // The first one opens what stays open: the runtime's own.
+    once().await?;
+    let before = all()?;
+    for _ in 0..20 {
+        once().await?;
+    }
+    Until::within(Duration::from_secs(5))
+        .met(format!("descriptors and processes to be {before:?}"), || async {
+            let now = all().unwrap_or_default();
+            Ok::<_, TimedOut>(if now.0 <= before.0 && now.1 <= before.1 { Look::Ready(()) } else { Look::NotYet(format!("{now:?}")) })
+        })
+        .await?;
+    Ok(())
+}
+
+/// This program as a run of its own, within this node.
+struct Nested {
+    child: tokio::process::Child,
+    lines: tokio::io::Lines<tokio::io::BufReader<tokio::process::ChildStdout>>,
+    directory: PathBuf,
+}
+
+impl Nested {
+    async fn start(word: &str) -> Result<Self> {
+        use tokio::io::AsyncBufReadExt;
+        let mut child = tokio::process::Command::new("/proc/self/exe")
+            .arg(word)
+            .env("XDG_STATE_HOME", storage::directory("nested", 0o755)?)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        let mut lines = tokio::io::BufReader::new(child.stdout.take().context("it has an output")?).lines();
+        let first = lines.next_line().await?.context("it says where it is")?;
+        let directory = first.strip_prefix("waiting in ").context("it says where it is")?.into();
+        Ok(Self { child, lines, directory })
+    }
+
+    fn pid(&self) -> Result<i32> {
+        Ok(i32::try_from(self.child.id().context("it runs")?)?)
+    }
+
+    /// The keeper: the child of the outer process.
+    fn keeper(&self) -> Result<i32> {
+        let pid = self.pid()?;
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        children.split_whitespace().next().context("there is a keeper")?.parse().context("a PID")
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()?), signal)?)
+    }
+
+    async fn is_gone(&self) -> Result<()> {
+        Until::within(Duration::from_secs(10))
+            .met("the run directory to be removed", || async {
+                Ok::<_, TimedOut>(if self.directory.exists() { Look::NotYet("it is there".into()) } else { Look::Ready(()) })
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+async fn the_exit_code_and_arguments_come_through() -> Result<()> {
+    for code in ["0", "7"] {
+        let status = tokio::process::Command::new("/proc/self/exe").args(["--exit", code]).status().await?;
+        ensure!(status.code() == code.parse().ok(), "{status}");
+    }
+    Ok(())
+}
+
+async fn an_interrupted_run_ends_in_order() -> Result<()> {
+    let mut nested = Nested::start("--wait").await?;
+    nested.signal(Signal::SIGTERM)?;
+    ensure!(nested.lines.next_line().await?.as_deref() == Some("interrupted"));
+    ensure!(nested.child.wait().await?.code() == Some(130));
+    ensure!(!nested.directory.exists(), "the run directory is gone when the run has ended");
+    Ok(())
+}
+
+async fn a_second_interrupt_kills() -> Result<()> {
+    let mut nested = Nested::start("--stubborn").await?;
+    nested.signal(Signal::SIGTERM)?;
+    ensure!(nested.lines.next_line().await?.as_deref() == Some("interrupted"));
+    nested.signal(Signal::SIGTERM)?;
+    ensure!(nested.child.wait().await?.code() == Some(130));
+    ensure!(!nested.directory.exists());
+    Ok(())
+}
+
+async fn a_killed_run_leaves_nothing() -> Result<()> {
+    let mut nested = Nested::start("--wait").await?;
+    nested.signal(Signal::SIGKILL)?;
+    nested.child.wait().await?;
+    nested.is_gone().await
+}
+
+async fn a_run_whose_keeper_is_killed_leaves_nothing() -> Result<()> {
+    use tokio::io::AsyncReadExt;
+    let mut nested = Nested::start("--wait").await?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(nested.keeper()?), Signal::SIGKILL)?;
+    ensure!(nested.child.wait().await?.code() == Some(3));
+    let mut said = String::new();
+    nested.child.stderr.take().context("it has errors")?.read_to_string(&mut said).await?;
+    ensure!(said.contains("was ended by signal 9"), "{said}");
+    ensure!(!nested.directory.exists());
+    Ok(())
+}
+
+async fn what_a_killed_keeper_left_is_swept_later() -> Result<()> {
+    let mut nested = Nested::start("--wait").await?;
+    let keeper = nested.keeper()?;
+    nested.signal(Signal::SIGSTOP)?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(keeper), Signal::SIGKILL)?;
+    nested.signal(Signal::SIGKILL)?;
+    nested.child.wait().await?;
+    ensure!(nested.directory.exists(), "nobody was there to remove it");
+    let mut next = Nested::start("--wait").await?;
+    ensure!(!nested.directory.exists(), "the next run sweeps");
+    next.signal(Signal::SIGTERM)?;
+    next.child.wait().await?;
     Ok(())
 }

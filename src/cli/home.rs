@@ -21,7 +21,9 @@ pub(super) fn home(spare: &Path) -> Result<PathBuf, Problem> {
     for (name, content) in EMBEDDED {
         let path = spare.join(name);
         let folder = path.parent().unwrap_or(spare);
-        fs::create_dir_all(folder).and_then(|()| fs::write(&path, content)).with_context(|| format!("{} cannot be written", path.display()))?;
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, content))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(spare.to_path_buf())
 }

@@ -1,17 +1,29 @@
 //! Bugs of ours: a panic is caught, written down with its backtrace, and ends with exit code 70.
 
 use super::output::tell;
+use crate::steps::Failure;
 use std::{
     backtrace::Backtrace,
     env, fs,
     panic::{self, AssertUnwindSafe, PanicHookInfo},
     path::PathBuf,
     process,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Where a backtrace goes: the run's evidence once there is one.
 static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// There was a panic, whoever caught it.
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// Whether there was a panic in any thread.
+pub(super) fn any() -> bool {
+    ANY.load(Ordering::Relaxed)
+}
 
 /// From now on backtraces go there.
 pub(super) fn keep_in(folder: PathBuf) {
@@ -27,6 +39,11 @@ pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 fn report(panic: &PanicHookInfo<'_>) {
+    // Cucumber turns a step that does not hold into a panic, which the executor catches.
+    if Failure::is_pending() {
+        return;
+    }
+    ANY.store(true, Ordering::Relaxed);
     let words = panic.payload_as_str().unwrap_or("a panic without words");
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
     let arguments: Vec<String> = env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();

@@ -46,9 +46,9 @@ pub fn rfc3339(time: SystemTime) -> String {
 #[must_use]
 pub fn run_id(time: SystemTime, process: u32) -> String {
     let Civil { year, month, day, hour, minute, second, .. } = civil(time);
-    // Two runs of one second are two processes; the fraction of the second tells those apart that share a number in two namespaces.
-    let fraction = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos() / 1000;
-    let tail = (process ^ fraction.rotate_left(7)) & 0xffff;
+    // Runs of one second may share a process number too (each is 1 in its namespace): the fraction tells them apart.
+    let fraction = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    let tail = (fraction ^ process).wrapping_mul(0x9e37_79b1) >> 16;
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{tail:04x}")
 }
 
@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn a_run_is_named_by_its_time() {
-        let id = run_id(UNIX_EPOCH + Duration::from_secs(1_767_225_599), 0x1_2345);
-        assert_eq!(id, "20251231-235959-2345");
+        let moment = UNIX_EPOCH + Duration::from_secs(1_767_225_599);
+        let id = run_id(moment, 1);
+        assert!(id.starts_with("20251231-235959-") && id.len() == 20, "{id}");
+        assert_ne!(id, run_id(moment + Duration::from_nanos(100), 1));
     }
 }

@@ -53,7 +53,9 @@ impl Evidence {
     /// Notes that something happened now: `fault`, `call`, `measure` and so on, with whatever belongs to it.
     pub fn timeline(&self, kind: &str, detail: Value) {
         let milliseconds = (self.clock.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
-        self.send(Message::Line(json!({"ms": milliseconds, "at": rfc3339(self.clock.wall()), "kind": kind, "detail": detail})));
+        let mut line = json!({"ms": milliseconds, "at": rfc3339(self.clock.wall()), "kind": kind});
+        line["detail"] = detail;
+        self.send(Message::Line(line));
     }
 
     /// Keeps a file; a name that is taken gets a number, what is longer than 1 MiB loses its middle.
@@ -62,7 +64,7 @@ impl Evidence {
     }
 
     /// From now on this value is written nowhere in this run.
-    pub fn secret(&self, value: impl AsRef<[u8]>) {
+    pub fn secret(&self, value: &(impl AsRef<[u8]> + ?Sized)) {
         self.redactor.secret(value.as_ref());
     }
 

@@ -72,7 +72,8 @@ impl<T: Target + ?Sized> Recorded<T> {
         result: &Result<V, E>,
         answer: impl FnOnce(&V) -> Value,
     ) {
-        let mut call = json!({"verb": verb, "of": of, "took_ms": (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0});
+        let mut call = json!({"verb": verb, "took_ms": (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0});
+        call["of"] = of;
         match result {
             Ok(value) => call["answer"] = answer(value),
             Err(error) => call["error"] = chain(error).into(),

@@ -178,7 +178,7 @@ fn encodings(secret: &[u8]) -> Vec<Vec<u8>> {
     if let Ok(text) = std::str::from_utf8(secret)
         && let Ok(quoted) = serde_json::to_string(text)
     {
-        forms.push(quoted[1..quoted.len() - 1].as_bytes().to_vec());
+        forms.push(quoted.as_bytes()[1..quoted.len() - 1].to_vec());
     }
     forms
 }

@@ -38,7 +38,7 @@ impl Store {
         let unwritable = |cause| EvidenceError::Unwritable { path: folder.clone(), cause };
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let status = statvfs(&folder).map_err(|error| unwritable(error.into()))?;
-        let free = u64::from(status.blocks_available()).saturating_mul(u64::from(status.fragment_size())) >> 20;
+        let free = status.blocks_available().saturating_mul(status.fragment_size()) >> 20;
         if free < NEEDED {
             return Err(EvidenceError::Full { path: folder, free, needed: NEEDED });
         }
@@ -72,13 +72,24 @@ impl Store {
         &self.redactor
     }
 
-    /// Begins the folder of a scenario: `MCP-P5-the-pod-is-deleted-3`.
+    /// Begins the folder of a scenario: `MCP-P5-the-pod-is-deleted-3`; a name that is taken gets another number.
     ///
     /// # Errors
     /// [`EvidenceError`] when it cannot be made.
     pub fn scenario(&self, guarantee: &str, scenario: &str, number: usize) -> Result<Evidence, EvidenceError> {
-        let folder = self.folder.join(format!("{}-{}-{number}", slug(guarantee, false), slug(scenario, true)));
-        Evidence::create(&folder, self.clock, self.redactor.clone())
+        let id = slug(guarantee, false);
+        let name = slug(scenario, true);
+        // A name that begins with the guarantee need not do so twice.
+        let name = name.strip_prefix(&format!("{}-", id.to_lowercase())).unwrap_or(&name);
+        for number in number.. {
+            let folder = self.folder.join(format!("{id}-{name}-{number}"));
+            match fs::create_dir(&folder) {
+                Ok(()) => return Evidence::create(&folder, self.clock, self.redactor.clone()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(cause) => return Err(EvidenceError::Unwritable { path: folder, cause }),
+            }
+        }
+        Err(EvidenceError::Unwritable { path: self.folder.clone(), cause: io::Error::other("there are too many scenarios of that name") })
     }
 }
 
@@ -173,6 +184,19 @@ mod tests {
         let opened = Store::open(root.path(), "r", Clock::start());
         // Root may write everywhere; the command's own tests use a read-only file system instead.
         assert!(opened.is_err() || nix::unistd::geteuid().is_root());
+    }
+
+    #[tokio::test]
+    async fn scenarios_of_one_name_have_folders_of_their_own() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(root.path(), "r", Clock::start()).expect("opens");
+        let names: Vec<String> = ["mcp-p5-the-pod-dies", "the pod dies", "the pod dies"]
+            .iter()
+            .map(|name| {
+                store.scenario("MCP-P5", name, 1).expect("begins").folder().file_name().expect("a name").to_string_lossy().into_owned()
+            })
+            .collect();
+        assert_eq!(names, ["MCP-P5-the-pod-dies-1", "MCP-P5-the-pod-dies-2", "MCP-P5-the-pod-dies-3"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reads manifest sets: objects as `kubectl apply` would send them, each field with its file, line and column.
 
+mod difference;
 mod error;
 mod files;
 mod image;
@@ -18,9 +19,11 @@ mod scalar;
 pub mod selector;
 mod set;
 mod strict;
+mod tree;
 mod workload;
 mod yaml;
 
+pub use difference::Difference;
 pub use error::ManifestError;
 pub use image::{ImageRef, Version};
 pub use kustomize::renderer;

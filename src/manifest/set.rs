@@ -95,8 +95,10 @@ impl ManifestSet {
         for object in &self.objects {
             let place = object.place.to_string().replace(['\n', '\r'], " ");
             text.push_str(&format!("---\n# {place}\n"));
-            text.push_str(serde_saphyr::to_string(&object.json)?.trim_end());
-            text.push('\n');
+            text.push_str(&serde_saphyr::to_string(&object.json)?);
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
         }
         Ok(text)
     }

@@ -25,7 +25,16 @@ impl std::error::Error for Misfit {}
 
 impl de::Error for Misfit {
     fn custom<T: fmt::Display>(words: T) -> Self {
-        Self { at: String::new(), words: words.to_string(), placed: false }
+        let words = words.to_string();
+        // The only decoder below us that speaks for itself is that of base64.
+        let words = match words.split_once(", offset ") {
+            Some((first, offset)) if first.starts_with("Invalid ") => {
+                format!("illegal base64 data at input byte {}", offset.trim_end_matches('.'))
+            }
+            _ if words.starts_with("Invalid padding") || words.starts_with("Invalid input length") => "illegal base64 data".to_owned(),
+            _ => words,
+        };
+        Self { at: String::new(), words, placed: false }
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {

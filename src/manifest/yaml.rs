@@ -2,22 +2,18 @@
 //!
 //! Why events and not serde: `docs/decisions/0001-yaml.md`.
 
-use super::{Place, pointer, scalar};
+use super::{
+    Place, scalar,
+    tree::{Budget, Key, Kind, MAX_DEPTH, MAX_NODES, Mark, Node},
+};
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     rc::Rc,
     sync::Arc,
 };
-
-/// Levels of nesting, aliases followed.
-const MAX_DEPTH: usize = 128;
-/// Values in one file, aliases followed.
-const MAX_NODES: usize = 1_000_000;
-/// Bytes of text, keys and pointers in one file, aliases followed.
-const MAX_BYTES: usize = 128 << 20;
 
 /// One document of a file.
 #[derive(Debug)]
@@ -77,43 +73,6 @@ pub(super) fn read(text: &str, file: &Arc<PathBuf>) -> Result<Read, YamlError> {
         }
     }
     Ok((documents, composer.remarks))
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    line: u64,
-    column: u64,
-}
-
-impl Mark {
-    fn of(marker: &granit_parser::Marker) -> Self {
-        Self { line: marker.line() as u64, column: marker.col() as u64 + 1 }
-    }
-
-    fn place(self, file: &Arc<PathBuf>) -> Place {
-        Place { file: file.clone(), line: self.line, column: self.column }
-    }
-}
-
-#[derive(Debug)]
-struct Node {
-    mark: Mark,
-    depth: usize,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Scalar(Value),
-    List(Vec<Rc<Node>>),
-    Map(Vec<(Key, Rc<Node>)>),
-}
-
-#[derive(Clone, Debug)]
-struct Key {
-    text: Rc<str>,
-    mark: Mark,
-    merge: bool,
 }
 
 struct Frame {
@@ -353,58 +312,6 @@ fn binary(text: &str) -> Option<String> {
     let bare: String = text.split_whitespace().collect();
     let bytes: k8s_openapi::ByteString = serde_json::from_value(Value::String(bare)).ok()?;
     String::from_utf8(bytes.0).ok()
-}
-
-/// What is left of the limits while aliases are followed.
-struct Budget {
-    nodes: usize,
-    bytes: usize,
-}
-
-impl Budget {
-    /// The tree as JSON; the recursion is at most [`MAX_DEPTH`] deep, which the composer has seen to.
-    fn expand(
-        &mut self,
-        node: &Node,
-        pointer: &mut String,
-        places: &mut BTreeMap<String, Place>,
-        file: &Arc<PathBuf>,
-    ) -> Result<Value, YamlError> {
-        self.nodes += 1;
-        self.bytes += pointer.len();
-        if let Kind::Scalar(Value::String(text)) = &node.kind {
-            self.bytes += text.len();
-        }
-        if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
-            let words = format!("more than {MAX_NODES} values or {} MiB of text, aliases followed", MAX_BYTES >> 20);
-            return Err(YamlError { place: node.mark.place(file), words });
-        }
-        let length = pointer.len();
-        Ok(match &node.kind {
-            Kind::Scalar(value) => value.clone(),
-            Kind::List(items) => {
-                let mut list = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    pointer.push_str(&format!("/{index}"));
-                    places.insert(pointer.clone(), item.mark.place(file));
-                    list.push(self.expand(item, pointer, places, file)?);
-                    pointer.truncate(length);
-                }
-                Value::Array(list)
-            }
-            Kind::Map(entries) => {
-                let mut map = Map::with_capacity(entries.len());
-                for (key, value) in entries {
-                    pointer.push('/');
-                    pointer.push_str(&pointer::escape(&key.text));
-                    places.insert(pointer.clone(), key.mark.place(file));
-                    map.insert(key.text.to_string(), self.expand(value, pointer, places, file)?);
-                    pointer.truncate(length);
-                }
-                Value::Object(map)
-            }
-        })
-    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "claim-mounted-elsewhere",
         guarantee: "MCP-P2",
         what: "the claim is mounted at /elsewhere",
-        change: Change::Objects(|all| set(redis_workload(all), "/spec/template/spec/containers/0/volumeMounts/0/mountPath", json!("/elsewhere"))),
+        change: Change::Objects(|all| {
+            set(redis_workload(all), "/spec/template/spec/containers/0/volumeMounts/0/mountPath", json!("/elsewhere"))
+        }),
         killer: Killer { step: "Redis mounts the claim", message: "/data" },
     },
     Mutant {
@@ -121,7 +123,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "the variant names the class fast-sdd",
         change: Change::Objects(|all| {
             let claim = object(all, CLAIM.0, CLAIM.1);
-            claim.is_some_and(|claim| claim["spec"]["storageClassName"] == "fast-ssd" && set(Some(claim), "/spec/storageClassName", json!("fast-sdd")))
+            claim.is_some_and(|claim| {
+                claim["spec"]["storageClassName"] == "fast-ssd" && set(Some(claim), "/spec/storageClassName", json!("fast-sdd"))
+            })
         }),
         killer: Killer { step: "changes only the storage class", message: "fast-sdd" },
     },
@@ -159,8 +163,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 /// The ConfigMap that gives this database number.
 fn database_of<'set>(all: &'set mut crate::manifest::ManifestSet, number: &str) -> Option<&'set mut serde_json::Value> {
-    all.objects
-        .iter_mut()
-        .map(|object| &mut object.json)
-        .find(|json| json["kind"] == "ConfigMap" && json["data"]["REDIS_DB"] == number)
+    all.objects.iter_mut().map(|object| &mut object.json).find(|json| json["kind"] == "ConfigMap" && json["data"]["REDIS_DB"] == number)
 }

@@ -9,8 +9,8 @@ mod mcp;
 mod trial;
 
 use crate::manifest::ManifestSet;
-pub use trial::{NOTHING_TO_CHANGE, Trial};
 use std::fmt;
+pub use trial::{NOTHING_TO_CHANGE, Trial};
 
 /// One change under which a guarantee must fail.
 #[derive(Debug)]
@@ -72,7 +72,6 @@ pub struct Killer {
 }
 
 /// All mutants, by guarantee.
-#[must_use]
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     mcp::MUTANTS.iter().chain(agentsmith::MUTANTS).chain(generic::MUTANTS)
 }

@@ -20,13 +20,26 @@ pub struct Selected {
     pub place: Place,
 }
 
+/// Why scenarios are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To see what holds.
+    Verify,
+    /// To see that mutants are tried against something green.
+    Baseline,
+    /// To see which mutants are noticed: a scenario that fails is good news.
+    Mutants,
+}
+
 /// Something that happened in a run, in the order in which it happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The first event.
+    /// The first event, and again when another round begins.
     RunStarted {
         /// Names the run in namespaces, folders and reports.
         run_id: String,
+        /// Why.
+        purpose: Purpose,
         /// Everything that will be tried; later events name a scenario by its index here.
         selected: Vec<Selected>,
         /// How many scenarios run at once.
@@ -57,7 +70,7 @@ pub enum Event {
     Remark(String),
     /// The user interrupted the run.
     Interrupted {
-        /// What was going on, one sentence each.
+        /// What was going on beside the running steps, one sentence each.
         doing: Vec<String>,
     },
     /// The last event.

@@ -8,13 +8,14 @@ mod progress;
 mod style;
 mod terminal;
 
-use crate::verdict::{Ending, Verdict};
-pub use event::{Event, Selected};
+use crate::verdict::{Ending, Exit, Verdict};
+pub use event::{Event, Purpose, Selected};
 pub use mutants::{mutation_json, mutation_text};
 pub use progress::{Progress, show};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 pub use style::{ColorWhen, Style};
+pub use terminal::nearby;
 
 /// A finished run with all that a report says of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Run {
     /// Arguments that decided what was tried, beside the systems: `--manifests DIR`; whoever tries again needs them.
     #[serde(default)]
     pub chosen_by: Vec<String>,
+    /// A bug of ours was met on the way.
+    #[serde(default)]
+    pub bug: bool,
     /// What it came to.
     pub verdict: Verdict,
 }
@@ -43,6 +47,12 @@ impl Run {
     /// The exit code that it makes.
     #[must_use]
     pub fn exit(&self) -> Ending {
+        if self.bug {
+            return Ending {
+                exit: Exit::Bug,
+                reason: "redis-conformance itself went wrong; what it wrote about it is in the evidence".into(),
+            };
+        }
         self.verdict.exit(self.strict)
     }
 }

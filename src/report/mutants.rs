@@ -23,7 +23,7 @@ pub fn mutation_text(mutation: &Mutation, took: Duration, style: &Style) -> Stri
             let _ = writeln!(out, "\n{}", style.paint(Paint::Strong, system));
         }
         let (sign, paint, told) = match &mutant.fate {
-            Fate::Killed { step, message, .. } => ("✓", Paint::Good, format!("killed by {step:?}: {}", first_line(message))),
+            Fate::Killed { step, message, .. } => ("✓", Paint::Good, format!("killed by “{step}”: {}", first_line(message))),
             Fate::Survived { reason } => ("✗", Paint::Bad, format!("survived: {reason}")),
             Fate::Stillborn { reason } => ("✗", Paint::Bad, format!("stillborn: {reason}")),
             Fate::Undecided { reason } => ("–", Paint::Odd, format!("not proven here: {reason}")),

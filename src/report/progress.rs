@@ -1,7 +1,7 @@
 //! Live progress: the running step of each scenario with the time that its limit leaves; lines of the finished where nothing can be drawn over.
 
 use super::{
-    Event, Selected, Style,
+    Event, Purpose, Selected, Style,
     style::{Paint, harmless, plural, seconds},
     terminal::sign,
 };
@@ -23,6 +23,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Progress {
     style: Style,
     started: Instant,
+    purpose: Purpose,
     selected: Vec<Selected>,
     running: BTreeMap<usize, Running>,
     finished: BTreeMap<Standing, usize>,
@@ -35,20 +36,30 @@ struct Running {
     limit: Option<Duration>,
 }
 
+impl Running {
+    fn step(&self) -> &str {
+        if self.step.is_empty() { "is being set up" } else { &self.step }
+    }
+}
+
 impl Progress {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new(style: Style, now: Instant) -> Self {
-        Self { style, started: now, selected: Vec::new(), running: BTreeMap::new(), finished: BTreeMap::new() }
+        Self { style, started: now, purpose: Purpose::Verify, selected: Vec::new(), running: BTreeMap::new(), finished: BTreeMap::new() }
     }
 
     /// Takes an event in and returns the lines that stay.
     pub fn take(&mut self, event: Event, now: Instant) -> Vec<String> {
         match event {
-            Event::RunStarted { run_id, selected, jobs } => {
-                self.started = now;
-                self.selected = selected;
-                let line = format!("run {run_id}: {}, {jobs} at once", plural(self.selected.len(), "scenario"));
+            Event::RunStarted { run_id, purpose, selected, jobs } => {
+                *self = Self { purpose, selected, ..Self::new(self.style, now) };
+                let what = match purpose {
+                    Purpose::Verify => "",
+                    Purpose::Baseline => ", unchanged",
+                    Purpose::Mutants => ", under mutants",
+                };
+                let line = format!("run {run_id}: {}{what}, {jobs} at once", plural(self.selected.len(), "scenario"));
                 vec![self.style.paint(Paint::Quiet, line)]
             }
             Event::ScenarioStarted { index } => {
@@ -64,7 +75,8 @@ impl Progress {
                 let standing = result.outcome.standing();
                 *self.finished.entry(standing).or_default() += 1;
                 // On a terminal the final report tells what held; what did not must not wait for it.
-                if self.style.live && standing <= Standing::NotProven { Vec::new() } else { vec![self.finished_line(&result)] }
+                let expected = standing <= Standing::NotProven || self.purpose == Purpose::Mutants;
+                if self.style.live && expected { Vec::new() } else { vec![self.finished_line(&result)] }
             }
             Event::Remark(remark) if self.style.live => {
                 drop(remark);
@@ -72,12 +84,20 @@ impl Progress {
             }
             Event::Remark(remark) => vec![harmless(&remark)],
             Event::Interrupted { doing } => {
-                let mut lines = vec![self.style.paint(Paint::Odd, "interrupted; taking everything down. It was doing:")];
-                lines.extend(doing.iter().map(|doing| format!("  {}", harmless(doing))));
+                let running = self.running.iter().map(|(index, running)| self.doing(*index, running));
+                let doing: Vec<String> = running.chain(doing).map(|doing| format!("  {}", harmless(&doing))).collect();
+                let told = if doing.is_empty() { "interrupted" } else { "interrupted; taking everything down. It was doing:" };
+                let mut lines = vec![self.style.paint(Paint::Odd, told)];
+                lines.extend(doing);
                 lines
             }
             Event::RunFinished => Vec::new(),
         }
+    }
+
+    fn doing(&self, index: usize, running: &Running) -> String {
+        let id = self.selected.get(index).map_or("", |selected| selected.guarantee.as_str());
+        format!("{id}  {}", running.step())
     }
 
     fn finished_line(&self, result: &ScenarioResult) -> String {
@@ -122,9 +142,8 @@ impl Progress {
                 Some(limit) => format!("{} left", left(limit.saturating_sub(spent))),
                 None => seconds(spent),
             };
-            let step = if running.step.is_empty() { "is being set up" } else { &running.step };
             let room = width.saturating_sub(2 + 8 + 2 + 2 + time.chars().count());
-            let step = Style::cut(step, room);
+            let step = Style::cut(running.step(), room);
             lines.push(format!("  {id:8}  {step:room$}  {}", self.style.paint(Paint::Quiet, time)));
         }
         if running.len() > SHOWN {
@@ -147,23 +166,19 @@ pub async fn show(mut events: UnboundedReceiver<Event>, mut progress: Progress, 
     let mut drawn = 0;
     let mut open = true;
     loop {
-        let event = tokio::select! {
+        // Lines that stay are written at once; the picture follows the clock, or sixteen busy scenarios would make it flicker.
+        let (lines, tick) = tokio::select! {
             event = events.recv() => match event {
                 None | Some(Event::RunFinished) => break,
-                event => event,
+                Some(event) => (progress.take(event, Instant::now()), false),
             },
-            _ = ticks.tick() => None,
+            _ = ticks.tick() => (Vec::new(), true),
         };
-        let now = Instant::now();
-        let lines = event.map(|event| progress.take(event, now)).unwrap_or_default();
-        if !open {
-            continue;
-        }
         let live = progress.style.live;
-        if !live && lines.is_empty() {
+        if !open || (lines.is_empty() && !(live && tick)) {
             continue;
         }
-        let frame = if live && !progress.selected.is_empty() { progress.frame(now) } else { Vec::new() };
+        let frame = if live && !progress.selected.is_empty() { progress.frame(Instant::now()) } else { Vec::new() };
         let mut picture = erase(drawn);
         for line in lines.iter().chain(&frame) {
             picture.push_str(line);
@@ -197,7 +212,7 @@ mod tests {
             scenario: "a scenario".into(),
             place: Place::default(),
         };
-        Event::RunStarted { run_id: "r1".into(), selected: vec![selected("MCP-P5"), selected("MCP-P8")], jobs: 2 }
+        Event::RunStarted { run_id: "r1".into(), purpose: Purpose::Verify, selected: vec![selected("MCP-P5"), selected("MCP-P8")], jobs: 2 }
     }
 
     fn finished(index: usize, outcome: Outcome) -> Event {
@@ -235,6 +250,16 @@ mod tests {
         progress.take(started(), now);
         progress.take(Event::StepStarted { index: 0, text: "Then ".repeat(40), limit: None }, now);
         assert!(progress.frame(now).iter().all(|line| line.chars().count() <= 40), "{:?}", progress.frame(now));
+    }
+
+    #[test]
+    fn an_interrupted_run_says_what_it_was_doing() {
+        let now = Instant::now();
+        let mut progress = Progress::new(Style::PLAIN, now);
+        progress.take(started(), now);
+        progress.take(Event::StepStarted { index: 1, text: "When the Redis pod is killed".into(), limit: None }, now);
+        let lines = progress.take(Event::Interrupted { doing: Vec::new() }, now);
+        assert_eq!(lines, ["interrupted; taking everything down. It was doing:", "  MCP-P8  When the Redis pod is killed"]);
     }
 
     #[tokio::test]

@@ -5,12 +5,20 @@ use super::{
     style::{Paint, harmless, plural, seconds},
 };
 use crate::verdict::{Exit, Guarantee, Outcome, ScenarioResult, Standing};
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
 
 /// Most notes shown below a guarantee; all of them are in the JSON report.
 const NOTES: usize = 4;
 /// Columns for text where nothing limits the line.
 const WIDE: usize = 100;
+/// Columns for a promise where nothing limits the line; a longer one moves what follows it.
+const PROMISE: usize = 76;
+/// Columns for a time: `12 min 05 s`.
+const TIME: usize = 10;
 
 /// Writes the whole report.
 pub(super) fn render(run: &Run, style: &Style) -> String {
@@ -18,27 +26,78 @@ pub(super) fn render(run: &Run, style: &Style) -> String {
     let guarantees = run.verdict.guarantees();
     let title = format!("redis-conformance {} · target {}", run.version, run.target);
     let _ = writeln!(out, "{}", style.paint(Paint::Quiet, title));
-    let id_width = guarantees.iter().map(|guarantee| guarantee.id.chars().count()).max().unwrap_or(0);
+    let columns = Columns::of(&guarantees, style);
+    let common = common_notes(&guarantees);
     let mut document = ("", "");
     for guarantee in &guarantees {
         if document != (guarantee.system, guarantee.feature) {
             document = (guarantee.system, guarantee.feature);
             let _ = writeln!(out, "\n{} · {}", style.paint(Paint::Strong, guarantee.system), style.paint(Paint::Strong, guarantee.feature));
         }
-        line(&mut out, guarantee, id_width, style);
+        line(&mut out, guarantee, &columns, style);
+        for note in notes(guarantee, &common, columns.room) {
+            let _ = writeln!(out, "{:before$}{}", "", style.paint(Paint::Quiet, note), before = columns.before());
+        }
     }
     for guarantee in &guarantees {
         details(&mut out, run, guarantee, style);
     }
-    not_proven(&mut out, &guarantees, id_width, style);
-    if !run.verdict.remarks.is_empty() {
+    not_proven(&mut out, &guarantees, columns.id, style);
+    let remarks: Vec<String> = run.verdict.remarks.iter().map(|remark| harmless(remark)).chain(common).collect();
+    if !remarks.is_empty() {
         let _ = writeln!(out, "\n{}", style.paint(Paint::Strong, "Remarks"));
-        for remark in &run.verdict.remarks {
-            let _ = writeln!(out, "  {}", indented(&harmless(remark), 2));
+        for remark in remarks {
+            let _ = writeln!(out, "  {}", indented(&remark, 2));
         }
     }
     summary(&mut out, run, style);
     out
+}
+
+/// Where the columns of the list stand.
+struct Columns {
+    id: usize,
+    promise: usize,
+    /// For notes, which stand below the promise.
+    room: usize,
+}
+
+impl Columns {
+    fn of(guarantees: &[Guarantee<'_>], style: &Style) -> Self {
+        let longest = |width: fn(&Guarantee<'_>) -> usize| guarantees.iter().map(width).max().unwrap_or(0);
+        let id = longest(|guarantee| guarantee.id.chars().count());
+        let promise = longest(|guarantee| guarantee.promise.chars().count());
+        let words = longest(|guarantee| words(guarantee).chars().count());
+        let width = style.width.unwrap_or(WIDE);
+        let before = 4 + id + 2;
+        // Cut only where the terminal would break the line; a file has room.
+        let fits = width.saturating_sub(before + 2 + TIME + 2 + words).max(24);
+        let promise = promise.min(if style.width.is_some() { fits } else { PROMISE });
+        Self { id, promise, room: width.saturating_sub(before) }
+    }
+
+    fn before(&self) -> usize {
+        4 + self.id + 2
+    }
+}
+
+/// Notes that most guarantees of a system share speak of the run, and are told once.
+fn common_notes(guarantees: &[Guarantee<'_>]) -> BTreeSet<String> {
+    let mut systems: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for guarantee in guarantees {
+        *systems.entry(guarantee.system).or_default() += 1;
+        let own: BTreeSet<String> = guarantee.scenarios.iter().flat_map(|scenario| &scenario.notes).map(|note| one_line(note)).collect();
+        for note in own {
+            *seen.entry((guarantee.system, note)).or_default() += 1;
+        }
+    }
+    let shared = |system: &str, times: usize| times >= 3 && times * 2 >= systems.get(system).copied().unwrap_or(0);
+    seen.into_iter().filter(|((system, _), times)| shared(system, *times)).map(|((_, note), _)| note).collect()
+}
+
+fn one_line(text: &str) -> String {
+    harmless(text).replace('\n', " ")
 }
 
 /// The sign of a standing, and the colour of the sign.
@@ -53,56 +112,51 @@ pub(super) fn sign(standing: Standing) -> (&'static str, Paint) {
     }
 }
 
-/// One guarantee in one line, with what was measured below it.
-fn line(out: &mut String, guarantee: &Guarantee<'_>, id_width: usize, style: &Style) {
+/// One guarantee in one line: sign, id, promise, the time of its longest scenario, and what there is to say.
+fn line(out: &mut String, guarantee: &Guarantee<'_>, columns: &Columns, style: &Style) {
     let (sign, paint) = sign(guarantee.standing);
-    let took = guarantee.scenarios.iter().map(|scenario| scenario.took).sum();
-    let mut tail = match guarantee.scenarios.len() {
-        1 => seconds(took),
-        scenarios => format!("{} · {}", plural(scenarios, "scenario"), seconds(took)),
+    let promise = harmless(guarantee.promise);
+    let promise = if style.width.is_some() { Style::cut(&promise, columns.promise) } else { promise };
+    let took = match guarantee.standing {
+        // Nothing was tried that took time.
+        Standing::NotProven | Standing::Undecided => String::new(),
+        _ => seconds(guarantee.scenarios.iter().map(|scenario| scenario.took).max().unwrap_or_default()),
     };
+    let words_paint = if guarantee.standing == Standing::Holds { Paint::Quiet } else { paint };
+    let line = format!(
+        "  {} {}  {promise:width$}  {}  {}",
+        style.paint(paint, sign),
+        style.paint(Paint::Strong, format!("{:id$}", guarantee.id, id = columns.id)),
+        style.paint(Paint::Quiet, format!("{took:>TIME$}")),
+        style.paint(words_paint, words(guarantee)),
+        width = columns.promise,
+    );
+    let _ = writeln!(out, "{}", line.trim_end());
+}
+
+/// What there is to say of a guarantee beside its sign.
+fn words(guarantee: &Guarantee<'_>) -> String {
     let word = match guarantee.standing {
         Standing::Holds => String::new(),
         Standing::HoldsInPart => "in part".into(),
-        Standing::NotProven => format!("not proven here: {}", capabilities(guarantee)),
+        Standing::NotProven => "not proven here".into(),
         Standing::Undecided => "left out".into(),
         Standing::Broken => "broken".into(),
         Standing::Violated => "violated".into(),
     };
-    match guarantee.standing {
-        Standing::Holds => {}
-        // It took no time worth telling.
-        Standing::NotProven | Standing::Undecided => tail = word,
-        _ => tail = format!("{word} · {tail}"),
-    }
-    let width = style.width.unwrap_or(WIDE);
-    let before = 4 + id_width + 2;
-    let room = width.saturating_sub(before + 2 + tail.chars().count());
-    // Cut only where the terminal would break the line; a file has room.
-    let promise = harmless(guarantee.promise);
-    let promise = if style.width.is_some() { Style::cut(&promise, room.max(12)) } else { promise };
-    let gap = room.saturating_sub(promise.chars().count());
-    let id = format!("{:id_width$}", guarantee.id);
-    let tail_paint = if guarantee.standing == Standing::Holds { Paint::Quiet } else { paint };
-    let _ = writeln!(
-        out,
-        "  {} {}  {promise}{:gap$}  {}",
-        style.paint(paint, sign),
-        style.paint(Paint::Strong, id),
-        "",
-        style.paint(tail_paint, tail)
-    );
-    for note in notes(guarantee, width.saturating_sub(before)) {
-        let _ = writeln!(out, "{:before$}{}", "", style.paint(Paint::Quiet, note));
-    }
+    let scenarios = match guarantee.scenarios.len() {
+        1 => String::new(),
+        scenarios => plural(scenarios, "scenario"),
+    };
+    [scenarios, word].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// What was measured and which fixtures helped, packed into as few lines as they need.
-fn notes(guarantee: &Guarantee<'_>, room: usize) -> Vec<String> {
+fn notes(guarantee: &Guarantee<'_>, common: &BTreeSet<String>, room: usize) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for note in guarantee.scenarios.iter().flat_map(|scenario| &scenario.notes) {
-        let note = harmless(note).replace('\n', " ");
-        if !all.contains(&note) {
+        let note = one_line(note);
+        if !all.contains(&note) && !common.contains(&note) {
             all.push(note);
         }
     }
@@ -124,18 +178,6 @@ fn notes(guarantee: &Guarantee<'_>, room: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-fn capabilities(guarantee: &Guarantee<'_>) -> String {
-    let names: BTreeSet<String> = guarantee
-        .scenarios
-        .iter()
-        .filter_map(|scenario| match &scenario.outcome {
-            Outcome::Unsupported { capability, .. } => Some(capability.to_string()),
-            _ => None,
-        })
-        .collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Everything that a reader needs about scenarios that did not hold; repetitions of the same failure once.
@@ -176,7 +218,7 @@ fn details(out: &mut String, run: &Run, guarantee: &Guarantee<'_>, style: &Style
             again.push(' ');
             again.push_str(argument);
         }
-        row("again", &format!("{again} --guarantee {} --keep", guarantee.id));
+        row("again", &format!("{again} --guarantee {}", guarantee.id));
     }
 }
 
@@ -267,7 +309,8 @@ fn indented(text: &str, by: usize) -> String {
 }
 
 /// A path as one would type it from here.
-pub(super) fn nearby(path: &Path) -> String {
+#[must_use]
+pub fn nearby(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

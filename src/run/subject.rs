@@ -5,9 +5,9 @@ use crate::{
     spec::System,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError},
 };
 use tokio::sync::Mutex;
 
@@ -29,13 +29,25 @@ pub struct Subject {
     /// The system.
     pub system: System,
     rendered: Mutex<BTreeMap<PathBuf, Rendered>>,
+    remarks: std::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Subject {
     /// Nothing is rendered yet.
     #[must_use]
     pub fn new(system: System) -> Arc<Self> {
-        Arc::new(Self { system, rendered: Mutex::default() })
+        Arc::new(Self { system, rendered: Mutex::default(), remarks: std::sync::Mutex::default() })
+    }
+
+    /// Something that the reader must know of the system as a whole; said once, however many scenarios see it.
+    pub fn remark(&self, remark: impl Into<String>) {
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).insert(remark.into());
+    }
+
+    /// All of these.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The set that is applied.

@@ -42,7 +42,7 @@ pub enum MarkdownError {
         second: Place,
     },
     /// An edit of a block changes nothing: the mutant would prove nothing.
-    #[error("no line of the block at {block} {wanted}")]
+    #[error("no command of the block at {block} is the one to change: {wanted}")]
     NothingToEdit {
         /// Which block.
         block: Place,
@@ -164,7 +164,7 @@ impl Block {
     /// [`MarkdownError::NothingToEdit`] where it stands nowhere.
     pub fn replace(&self, from: &str, to: &str) -> Result<Self, MarkdownError> {
         let how = format!("`{from}` made `{to}` in");
-        self.edit(&format!("has `{from}`"), &how, |command| command.contains(from).then(|| command.replace(from, to)))
+        self.edit(from, &how, |command| command.contains(from).then(|| command.replace(from, to)))
     }
 
     fn edit(&self, wanted: &str, how: &str, edit: impl Fn(&str) -> Option<String>) -> Result<Self, MarkdownError> {
@@ -315,6 +315,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     const TEXT: &str = "# Redis\n\n```bash\nls\n```\n\n## Back up `it`\n\n1. first\n\n   ```bash\n   # runbook: backup\n   kubectl exec x -- \\\n     redis-cli --rdb /tmp/a\n   kubectl cp a b\n   ```\n\n```yaml\na: 1\n```\n\n| Server | Redis DB | Port |\n|---|---|---|\n| `postgres` | 0 | 8001 |\n| calculator | N/A |\n";
 
@@ -343,11 +344,11 @@ mod tests {
     #[test]
     fn a_command_left_out_is_said_and_moves_no_line() {
         let backup = document().block("backup").expect("it is there").clone();
-        let mutant = backup.skip_line("calls redis-cli", |line| line.contains("redis-cli")).expect("one does");
+        let mutant = backup.skip_line("redis-cli", |line| line.contains("redis-cli")).expect("one does");
         assert_eq!(mutant.text, "# runbook: backup\n\n\nkubectl cp a b\n");
         assert_eq!(mutant.edits, ["README.md:13: left out: kubectl exec x -- \\\n  redis-cli --rdb /tmp/a"]);
-        let error = backup.skip_line("calls sleep", |line| line.contains("sleep")).expect_err("none does");
-        assert_eq!(error.to_string(), "no line of the block at README.md:12 calls sleep");
+        let error = backup.skip_line("sleep", |line| line.contains("sleep")).expect_err("none does");
+        assert_eq!(error.to_string(), "no command of the block at README.md:12 is the one to change: sleep");
     }
 
     #[test]
@@ -370,10 +371,9 @@ mod tests {
         assert!(document.table(&["Owner"]).is_none());
     }
 
-    #[test]
-    fn no_bytes_make_it_panic() {
-        for text in ["", "```bash", "```bash\n", "|a|\n|-|", "# ", "\u{0}|`"] {
-            Document::parse(text, Path::new("x"));
-        }
+    #[rstest]
+    fn no_bytes_make_it_panic(#[values("", "```bash", "```bash\n", "|a|\n|-|", "# ", "\u{0}|`")] text: &str) {
+        let document = Document::parse(text, Path::new("x"));
+        assert!(document.blocks.len() <= 1 && document.tables.len() <= 1);
     }
 }

@@ -15,7 +15,7 @@ use nix::{
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io,
+    fmt, io,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -73,6 +73,16 @@ pub enum Ended {
     OutOfTime(Duration),
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => write!(f, "ended by signal {signal}"),
+            Self::OutOfTime(limit) => write!(f, "not done within {limit:.1?}"),
+        }
+    }
+}
+
 /// What came of a block.
 #[derive(Clone, Debug)]
 pub struct RunbookOutput {
@@ -97,6 +107,22 @@ impl RunbookOutput {
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.ended == Ended::Code(0)
+    }
+
+    /// All of it as text for the evidence: how it ended, what was changed, both streams, and each call of `kubectl`.
+    #[must_use]
+    pub fn transcript(&self) -> String {
+        let lines = |title: &str, text: &str| if text.is_empty() { String::new() } else { format!("--- {title}\n{}\n", text.trim_end()) };
+        let calls: Vec<_> = self.calls.iter().map(ToString::to_string).collect();
+        let failed = self.failed_line.map_or_else(String::new, |line| format!(" at line {line}"));
+        let end = format!("{}{failed} after {:.1?}\n", self.ended, self.took);
+        let parts = [
+            ("changed", self.edits.join("\n")),
+            ("stdout", self.stdout.clone()),
+            ("stderr", self.stderr.clone()),
+            ("kubectl", calls.join("\n")),
+        ];
+        parts.iter().fold(end, |text, (title, part)| text + &lines(title, part))
     }
 
     /// The first call whose failure is not the runbook's fault.
@@ -148,7 +174,7 @@ impl Runbook {
         let bash = which::which("bash").map_err(RunbookError::NoBash)?;
         let no_room = |cause| RunbookError::NoRoom { room: self.room.clone(), cause };
         let no_shell = |cause| RunbookError::NoShell { block: block.place.to_string(), directory: directory.to_owned(), cause };
-        let server = Server::start(target, &self.room, &self.program).map_err(no_room)?;
+        let server = Server::start(target, &self.room, &self.program).await.map_err(no_room)?;
         let failed_line = server.file("failed-line");
         let begun = Instant::now();
         let mut command = Command::new(bash);
@@ -165,7 +191,7 @@ impl Runbook {
         drop(group);
         // What has left the group may hold the streams open for ever; what it writes is not waited for.
         let _all_read = timeout(GRACE, async { while readers.join_next().await.is_some() {} }).await;
-        let failed_line = std::fs::read_to_string(failed_line).ok().and_then(|line| line.trim().parse().ok());
+        let failed_line = tokio::fs::read_to_string(failed_line).await.ok().and_then(|line| line.trim().parse().ok());
         Ok(RunbookOutput {
             ended,
             stdout: text(stdout),

@@ -8,8 +8,11 @@ use super::{
 };
 use crate::target::{Target, TargetError, Unsupported};
 use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt, symlink},
+    fmt, fs, io,
+    os::unix::{
+        fs::{DirBuilderExt, symlink},
+        net,
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -46,8 +49,30 @@ pub enum Trouble {
     Unsupported(Unsupported),
     /// Our `kubectl` does not know the verb or flag; the words say which.
     NotCarriedOut(String),
-    /// The target itself does not work; the chain of causes.
+    /// The target or this machine does not work; the chain of causes.
     Broken(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported(unsupported) => unsupported.fmt(f),
+            Self::NotCarriedOut(what) => write!(f, "{what} is not carried out by our kubectl"),
+            Self::Broken(causes) => f.write_str(causes),
+        }
+    }
+}
+
+impl fmt::Display for KubectlCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kubectl {} → ", self.argv.join(" "))?;
+        match self.code {
+            Some(code) => write!(f, "{code}")?,
+            None => f.write_str("its caller went away")?,
+        }
+        write!(f, " after {:.1?}", self.took)?;
+        if self.stderr.is_empty() { Ok(()) } else { write!(f, ": {}", self.stderr.trim()) }
+    }
 }
 
 /// Carries out the calls of one runbook; ends, with its directory, when dropped.
@@ -59,21 +84,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Begins to listen in a new directory within `room`, where `bin/kubectl` leads to `program`.
-    pub(super) fn start(target: Arc<dyn Target>, room: &Path, program: &Path) -> io::Result<Self> {
-        let room = own_directory(room)?;
+    pub(super) async fn start(target: Arc<dyn Target>, room: &Path, program: &Path) -> io::Result<Self> {
+        let (room, program) = (room.to_owned(), program.to_owned());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&room, &program)).await;
+        let (room, listener) = prepared.map_err(io::Error::other)??;
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let listener = fs::create_dir(room.join("bin"))
-            .and_then(|()| symlink(program, room.join("bin/kubectl")))
-            .and_then(|()| short_path(&room.join(SOCKET_FILE)))
-            .and_then(|(path, _directory)| UnixListener::bind(path));
-        let listener = match listener {
-            Ok(listener) => listener,
-            Err(error) => {
-                fs::remove_dir_all(&room)?;
-                return Err(error);
-            }
-        };
-        let listening = tokio::spawn(listen(listener, target, Arc::clone(&calls)));
+        let listening = tokio::spawn(listen(UnixListener::from_std(listener)?, target, Arc::clone(&calls)));
         Ok(Self { room, calls, listening })
     }
 
@@ -103,6 +119,22 @@ impl Drop for Server {
         self.listening.abort();
         if let Err(error) = fs::remove_dir_all(&self.room) {
             tracing::warn!(room = %self.room.display(), %error, "a runbook's directory stays behind");
+        }
+    }
+}
+
+/// The directory of one runbook, and the socket in it; nothing stays behind where it fails.
+fn prepare(room: &Path, program: &Path) -> io::Result<(PathBuf, net::UnixListener)> {
+    let room = own_directory(room)?;
+    let bound = fs::create_dir(room.join("bin"))
+        .and_then(|()| symlink(program, room.join("bin/kubectl")))
+        .and_then(|()| short_path(&room.join(SOCKET_FILE)))
+        .and_then(|(path, _directory)| net::UnixListener::bind(path));
+    match bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener)) {
+        Ok(listener) => Ok((room, listener)),
+        Err(error) => {
+            fs::remove_dir_all(&room)?;
+            Err(error)
         }
     }
 }
@@ -190,6 +222,7 @@ async fn serve(stream: UnixStream, target: Arc<dyn Target>, calls: Arc<Mutex<Vec
 fn trouble_of(halt: Halt) -> Option<Trouble> {
     match halt {
         Halt::NotCarriedOut { what, .. } => Some(Trouble::NotCarriedOut(what)),
+        Halt::Here(words) => Some(Trouble::Broken(words)),
         Halt::Target(TargetError::Unsupported(unsupported)) => Some(Trouble::Unsupported(unsupported)),
         Halt::Target(TargetError::Broken { doing, cause }) => Some(Trouble::Broken(format!("{doing}: {cause:#}"))),
         _ => None,

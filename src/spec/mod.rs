@@ -2,19 +2,20 @@
 
 mod phrase;
 mod system;
-
-pub use phrase::{Phrase, phrases};
-pub use system::{System, SystemError};
+mod tags;
 
 use crate::manifest::Place;
 use cucumber::{
     feature::Ext as _,
     gherkin::{self, GherkinEnv},
 };
+pub use phrase::{Phrase, phrases};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+pub use system::{BUILT_IN, System, SystemError};
+pub use tags::Tags;
 
 /// One source text with promises: one `.feature` file.
 #[derive(Clone, Debug)]

@@ -43,11 +43,12 @@ pub fn phrases() -> Vec<Phrase> {
 /// Turns the pattern that an expression was compiled to back into the expression.
 fn readable(pattern: &str) -> String {
     let mut text = pattern.trim_start_matches('^').trim_end_matches('$').to_owned();
-    for (pattern, name) in [
-        (r#""([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'"#, "{string}"),
-        (r"((?:-?\d+)|(?:\d+))", "{int}"),
-        (r"([^\s]+)", "{word}"),
-    ] {
+    // A string is two alternatives, each in a group that is named after the parameter's number.
+    for parameter in 0..9 {
+        let string = format!(r#"(?:"(?P<__{parameter}_0>[^"\\]*(?:\\.[^"\\]*)*)"|'(?P<__{parameter}_1>[^'\\]*(?:\\.[^'\\]*)*)')"#);
+        text = text.replace(&string, "{string}");
+    }
+    for (pattern, name) in [(r"((?:-?\d+)|(?:\d+))", "{int}"), (r"([^\s]+)", "{word}")] {
         text = text.replace(pattern, name);
     }
     text

@@ -32,7 +32,10 @@ async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
         return Err(Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher"));
     };
     if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.id.workload) {
-        let reason = format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}", without.image);
+        let reason = format!(
+            "no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}",
+            without.image
+        );
         return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
     }
     let (workload, fixtures) = (client.id.workload.clone(), world.applied()?.fixtures.clone());
@@ -53,7 +56,7 @@ async fn ask(world: &mut World, method: &str, path: &str, body: Option<Value>) -
 
 #[given("the dispatcher is ready")]
 async fn the_dispatcher_is_ready(world: &mut World) -> Step {
-    let (workload, _) = dispatcher(world).await?;
+    let (workload, base) = dispatcher(world).await?;
     let set = world.set()?;
     let labels = set.get(&workload).and_then(Workload::of).map(|workload| workload.labels().clone()).unwrap_or_default();
     let target = world.target().await?;
@@ -65,6 +68,18 @@ async fn the_dispatcher_is_ready(world: &mut World) -> Step {
             let ready = pods.iter().filter(of_it).any(|pod| condition(pod, "Ready").as_deref() == Some("True"));
             Ok(if ready { Look::Ready(()) } else { Look::NotYet(format!("{} pods, none of it ready", pods.len())) })
         })
+        .await?;
+    // Ready is not yet reachable: its Service learns of it a moment later.
+    let client = world.client().await?;
+    let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs"), ..HttpRequest::default() };
+    Until::within(ANSWER)
+        .met::<_, Failure, _>(format!("{workload} to answer"), || async {
+            Ok(match client.http(&request).await? {
+                Ok(answer) if answer.status == 200 => Look::Ready(()),
+                Ok(answer) => Look::NotYet(format!("status {}", answer.status)),
+                Err(reason) => Look::NotYet(reason),
+            })
+        })
         .await
 }
 
@@ -75,7 +90,8 @@ async fn submit(world: &mut World, milliseconds: u64) -> Step<Job> {
         Ok((status, answer)) if (200..300).contains(&status) => {
             let text = |name: &str| answer[name].as_str().map(ToOwned::to_owned);
             let id = text("id").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without an id: {answer}")))?;
-            let stream = text("stream").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without its stream: {answer}")))?;
+            let stream =
+                text("stream").ok_or_else(|| Failure::broken(format!("the dispatcher answers a job without its stream: {answer}")))?;
             Ok(Job { id, stream })
         }
         Ok((status, answer)) => Err(Failure::violated(format!("the dispatcher refuses a job with {status}: {answer}"))),

@@ -17,7 +17,11 @@ fn claim_key(namespace: &str, name: &str) -> ObjectKey {
 fn claim(world: &World, namespace: &str, name: &str) -> Step<Object> {
     let key = claim_key(namespace, name);
     let set = world.set()?;
-    set.objects.iter().find(|object| object.key() == key).cloned().ok_or_else(|| Failure::violated(format!("there is no {key} in the manifests")))
+    set.objects
+        .iter()
+        .find(|object| object.key() == key)
+        .cloned()
+        .ok_or_else(|| Failure::violated(format!("there is no {key} in the manifests")))
 }
 
 #[then(expr = "the claim {string} in namespace {string} asks for {string}")]
@@ -63,7 +67,7 @@ async fn the_claim_is_bound(world: &mut World, name: String, namespace: String, 
             if phase == "Bound" {
                 return Ok(Look::Ready(()));
             }
-            Ok(Look::NotYet(format!("it is {phase}; {}", last_event(target.list("Event", Some(&namespace)).await?, &key))))
+            Ok(Look::NotYet(format!("it is {phase}; {}", last_event(&target.list("Event", Some(&namespace)).await?, &key))))
         })
         .await
 }
@@ -89,7 +93,7 @@ async fn the_claim_is_pending(world: &mut World, name: String, namespace: String
             if phase != "Pending" {
                 return Err(Failure::violated(format!("{key} is {phase}, not Pending")));
             }
-            let event = last_event(target.list("Event", Some(&namespace)).await?, &key);
+            let event = last_event(&target.list("Event", Some(&namespace)).await?, &key);
             Ok(if event.contains(&words) { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;
@@ -216,7 +220,7 @@ fn phase(claim: Option<&Value>) -> String {
 }
 
 /// The last event about the object, with its reason.
-pub(super) fn last_event(events: Vec<Value>, key: &ObjectKey) -> String {
+pub(super) fn last_event(events: &[Value], key: &ObjectKey) -> String {
     events
         .iter()
         .rfind(|event| event["involvedObject"]["kind"] == key.kind.as_str() && event["involvedObject"]["name"] == key.name.as_str())

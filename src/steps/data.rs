@@ -1,10 +1,13 @@
 //! Phrases about data: what clients write, and what is still there.
 
 use super::{Failure, Step, World};
-use crate::traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Outage, Place, Secret, Workload, Writing};
+use crate::traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing};
 use cucumber::{given, then, when};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
+
+/// Acknowledged writes after which writers are under way: several rounds of four writers over three databases.
+const UNDER_WAY: u64 = 60;
 
 /// What clients of this scenario have written.
 #[derive(Debug, Default)]
@@ -94,7 +97,8 @@ impl World {
         let endpoint = self.endpoint(0).await?;
         let client = self.client().await?;
         let writing = client.write(&endpoint, workload).await?;
-        writing.acknowledged(1, Duration::from_secs(10)).await?;
+        // Every writer has been through every database by then.
+        writing.acknowledged(UNDER_WAY, Duration::from_secs(20)).await?;
         self.data.writing = Some(writing);
         Ok(())
     }
@@ -130,7 +134,11 @@ impl World {
 /// Tenants: small documents under many keys, in the databases of the servers.
 fn tenants() -> Workload {
     Workload {
-        places: vec![Place::new(0, "mcp:postgres:tenant:{}"), Place::new(1, "mcp:minio:tenant:{}"), Place::new(2, "mcp:pdf-generator:tenant:{}")],
+        places: vec![
+            Place::new(0, "mcp:postgres:tenant:{}"),
+            Place::new(1, "mcp:minio:tenant:{}"),
+            Place::new(2, "mcp:pdf-generator:tenant:{}"),
+        ],
         kind: Kind::Strings,
         ..Workload::default()
     }
@@ -209,7 +217,7 @@ async fn kept_as_far_as_promised(world: &mut World) -> Step {
 async fn clients_were_without_redis(world: &mut World) -> Step {
     let ledger = world.ledger().await?;
     match ledger.outage() {
-        Some(Outage { recovered: true, .. }) => Ok(()),
+        Some(outage) if outage.recovered => Ok(()),
         Some(outage) => Err(Failure::violated(format!("writes never came through again: {outage}"))),
         None => Err(Failure::violated("no client missed Redis at all while its pod was away")),
     }

@@ -60,6 +60,12 @@ impl Failure {
         SLOT.try_with(|slot| slot.borrow_mut().take()).ok().flatten()
     }
 
+    /// Whether a step of the present scenario has just failed: the panic that cucumber makes of it is no bug.
+    #[must_use]
+    pub fn is_pending() -> bool {
+        SLOT.try_with(|slot| slot.borrow().is_some()).unwrap_or(false)
+    }
+
     /// The outcome of a scenario that ended with this at the step.
     #[must_use]
     pub fn at(self, step: String) -> Outcome {
@@ -76,7 +82,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Outside a scenario there is no slot, and the text is all that is wanted.
-        drop(SLOT.try_with(|slot| *slot.borrow_mut() = Some(self.clone())));
+        let _outside = SLOT.try_with(|slot| *slot.borrow_mut() = Some(self.clone()));
         match &self.0 {
             Why::Violated(text) | Why::Skipped(text) | Why::Broken(text) => f.write_str(text),
             Why::Unsupported(unsupported) => unsupported.fmt(f),
@@ -155,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_condition_that_never_came_true_breaks_the_promise() {
-        let timed_out = TimedOut { what: "Redis".into(), waited: std::time::Duration::from_secs(60), looks: 3, last: "0 of 1 ready".into() };
+        let timed_out =
+            TimedOut { what: "Redis".into(), waited: std::time::Duration::from_secs(60), looks: 3, last: "0 of 1 ready".into() };
         assert!(matches!(Failure::from(timed_out).at(String::new()), Outcome::Failed { message, .. } if message.contains("0 of 1 ready")));
     }
 }

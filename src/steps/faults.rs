@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     fault::{self, Deletion, FaultError, condition, key_of},
-    manifest::Workload,
+    manifest::{Object, Workload},
     target::{Capability, ContainerRef, Kill},
     wait::{Look, Until},
 };
@@ -26,6 +26,8 @@ pub(super) struct FaultLog {
     pub(super) began: Option<Instant>,
     /// How Redis was ended.
     pub(super) end: Option<End>,
+    /// Which instance was ended: it counts as ready no more, whatever its status still says.
+    ended: Option<Instance>,
     /// By what means data is kept, as Redis said before anything was broken.
     pub(super) means: Option<Means>,
     /// The node that is gone.
@@ -38,6 +40,37 @@ pub(super) struct FaultLog {
     watched: bool,
     /// An attempt to make a claim larger.
     pub(super) growth: Option<Growth>,
+}
+
+/// One run of a container: a pod, and how often its container had been restarted.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    uid: String,
+    restarts: u64,
+}
+
+impl Instance {
+    /// The run that the pod's status shows now.
+    fn of(pod: &Value, container: &str) -> Self {
+        Self { uid: pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned(), restarts: restarts(pod, container) }
+    }
+
+    /// Whether the status still shows this run, or an earlier one.
+    pub(super) fn is_shown_by(&self, pod: &Value, container: &str) -> bool {
+        pod["metadata"]["uid"] == self.uid.as_str() && restarts(pod, container) <= self.restarts
+    }
+}
+
+fn restarts(pod: &Value, container: &str) -> u64 {
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    statuses.filter(|status| status["name"] == container).find_map(|status| status["restartCount"].as_u64()).unwrap_or(0)
+}
+
+impl FaultLog {
+    /// The instance that a fault has ended.
+    pub(super) fn ended(&self) -> Option<Instance> {
+        self.ended.clone()
+    }
 }
 
 #[derive(Debug)]
@@ -59,12 +92,20 @@ impl From<FaultError> for Failure {
 }
 
 impl World {
+    /// Remembers which run of Redis is about to end.
+    async fn redis_is_about_to_end(&mut self) -> Step {
+        let (pod, redis) = (self.redis_pod().await?, self.redis()?);
+        self.fault.ended = Some(Instance::of(&pod, &redis.container));
+        Ok(())
+    }
+
     fn a_fault_begins(&mut self, what: &str) {
         self.fault.began = Some(Instant::now());
         self.evidence().timeline("fault", json!({ "fault": what }));
     }
 
     async fn delete_redis_pod(&mut self, how: Deletion) -> Step {
+        self.redis_is_about_to_end().await?;
         let pod = self.redis_pod().await?;
         self.a_fault_begins(&format!("pod {} deleted {how:?}", pod["metadata"]["name"]));
         self.fault.end = Some(match how {
@@ -77,6 +118,7 @@ impl World {
     }
 
     async fn kill_redis_container(&mut self, how: Kill) -> Step {
+        self.redis_is_about_to_end().await?;
         let container = self.redis_container().await?;
         self.a_fault_begins(&format!("{container} killed {how:?}"));
         self.fault.end = Some(match how {
@@ -121,7 +163,6 @@ async fn the_redis_container_is_terminated(world: &mut World) -> Step {
 
 #[then(expr = "Redis is ready again within {int} seconds")]
 async fn redis_is_ready_again(world: &mut World, seconds: u64) -> Step {
-    // A container's restart is seen by its probe a moment later: until then the pod still shows the time before the fault.
     world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await?;
     if let Some(began) = world.fault.began {
         world.note(format!("ready and answering {:.1} s after the fault", began.elapsed().as_secs_f64()));
@@ -135,13 +176,18 @@ async fn redis_serves_again(world: &mut World) -> Step {
     let limit = world.start_limit()? + world.grace()? + Duration::from_secs(10);
     world.redis_becomes_ready(Some(limit)).await?;
     if let Some(began) = world.fault.began {
-        world.note(format!("serves again {:.1} s after the fault; its manifests give it {} s", began.elapsed().as_secs_f64(), limit.as_secs()));
+        world.note(format!(
+            "serves again {:.1} s after the fault; its manifests give it {} s",
+            began.elapsed().as_secs_f64(),
+            limit.as_secs()
+        ));
     }
     Ok(())
 }
 
 #[when("the whole cluster is stopped and started")]
 async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
+    world.redis_is_about_to_end().await?;
     let before = world.redis_pod().await?;
     let container = world.redis_container().await?;
     let target = world.target().await?;
@@ -171,6 +217,7 @@ async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
 async fn the_node_is_lost(world: &mut World) -> Step {
     let target = world.target().await?;
     target.capability(Capability::NodeFaults).await?;
+    world.redis_is_about_to_end().await?;
     let pod = world.redis_pod().await?;
     let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
     world.a_fault_begins(&format!("node {node} lost"));
@@ -201,15 +248,25 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
         .met::<_, Failure, _>(format!("a pod of {} that waits for a volume on {lost}", redis.workload), || async {
             let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
-            let waiting = pods.iter().find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
+            let waiting = pods
+                .iter()
+                .find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
             let Some(pod) = waiting else {
-                if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True")) {
-                    return Err(Failure::violated(format!("{} is ready on {}: its volume is not bound to the lost node", elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"])));
+                if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True"))
+                {
+                    return Err(Failure::violated(format!(
+                        "{} is ready on {}: its volume is not bound to the lost node",
+                        elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"]
+                    )));
                 }
                 return Ok(Look::NotYet(format!("{} pods, none waits for a node", pods.len())));
             };
-            let event = super::claims::last_event(events, &key_of(pod));
-            Ok(if event.contains("volume node affinity") || event.contains("node affinity") { Look::Ready(event) } else { Look::NotYet(event) })
+            let event = super::claims::last_event(&events, &key_of(pod));
+            Ok(if event.contains("volume node affinity") || event.contains("node affinity") {
+                Look::Ready(event)
+            } else {
+                Look::NotYet(event)
+            })
         })
         .await?;
     world.note(format!("while the node is gone: {told}"));
@@ -230,7 +287,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let limit = world.start_limit()? + world.grace()?;
     let target = world.target().await?;
     world.a_fault_begins("rollout restart");
-    let stamp = json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
+    let stamp =
+        json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
     target.patch(&redis.workload, &stamp).await?;
     let uid = before["metadata"]["uid"].clone();
     let mut together: Vec<BTreeSet<String>> = Vec::new();
@@ -238,7 +296,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     Until::within(limit)
         .on(target.changes())
         .met::<_, Failure, _>(format!("{} to run its new pod alone", redis.workload), || async {
-            let pods: Vec<Value> = target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
+            let pods: Vec<Value> =
+                target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
             let mut ids = BTreeSet::new();
             if pods.len() > 1 {
                 for pod in &pods {
@@ -259,7 +318,15 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
             }
             let old = pods.iter().any(|pod| pod["metadata"]["uid"] == uid);
             let new = pods.iter().any(|pod| pod["metadata"]["uid"] != uid && condition(pod, "Ready").as_deref() == Some("True"));
-            Ok(if new && !old { Look::Ready(()) } else { Look::NotYet(format!("{} pods, the old one {}, a new one ready: {new}", pods.len(), if old { "still there" } else { "gone" })) })
+            Ok(if new && !old {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!(
+                    "{} pods, the old one {}, a new one ready: {new}",
+                    pods.len(),
+                    if old { "still there" } else { "gone" }
+                ))
+            })
         })
         .await?;
     world.fault.together = together;
@@ -273,13 +340,16 @@ async fn never_did_two_redis_serve(world: &mut World) -> Step {
         return Err(Failure::broken("no rollout was watched by an earlier step"));
     }
     match world.fault.together.first() {
-        Some(ids) => Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.iter().cloned().collect::<Vec<_>>().join(" and ")))),
+        Some(ids) => {
+            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.iter().cloned().collect::<Vec<_>>().join(" and "))))
+        }
         None => Ok(()),
     }
 }
 
 #[when("Redis is frozen")]
 async fn redis_is_frozen(world: &mut World) -> Step {
+    world.redis_is_about_to_end().await?;
     let container = world.redis_container().await?;
     let pod = world.redis_pod().await?;
     let target = world.target().await?;
@@ -295,7 +365,8 @@ fn probe_limit(world: &World, probe: &str) -> Step<Option<Duration>> {
     let (object, redis) = (world.redis_object()?, world.redis()?);
     let Some(probe) = object.json.pointer(&format!("{}/{probe}", redis.container_pointer())) else { return Ok(None) };
     let field = |name: &str, default: u64| probe.get(name).and_then(Value::as_u64).unwrap_or(default);
-    let seconds = field("initialDelaySeconds", 0) + field("periodSeconds", 10) * (field("failureThreshold", 3) + 1) + field("timeoutSeconds", 1);
+    let seconds =
+        field("initialDelaySeconds", 0) + field("periodSeconds", 10) * (field("failureThreshold", 3) + 1) + field("timeoutSeconds", 1);
     Ok(Some(Duration::from_secs(seconds)))
 }
 
@@ -319,9 +390,13 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
             let slices = target.list("EndpointSlice", Some(&redis.workload.namespace)).await?;
             let serving = slices
                 .iter()
-                .filter(|slice| redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str()))
+                .filter(|slice| {
+                    redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str())
+                })
                 .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
-                .any(|endpoint| endpoint["addresses"].as_array().is_some_and(|all| all.contains(&address)) && endpoint["conditions"]["ready"] != false);
+                .any(|endpoint| {
+                    endpoint["addresses"].as_array().is_some_and(|all| all.contains(&address)) && endpoint["conditions"]["ready"] != false
+                });
             Ok(if serving { Look::NotYet(format!("{address} is still among the ready endpoints")) } else { Look::Ready(()) })
         })
         .await?;
@@ -355,7 +430,7 @@ async fn it_is_restarted(world: &mut World) -> Step {
 async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
     let set = world.set()?;
     let target = world.target().await?;
-    let workloads: Vec<_> = set.objects.iter().filter(|object| Workload::of(object).is_some()).map(|object| object.key()).collect();
+    let workloads: Vec<_> = set.objects.iter().filter(|object| Workload::of(object).is_some()).map(Object::key).collect();
     if workloads.is_empty() {
         return Err(Failure::violated("the set has no pod at all"));
     }
@@ -364,13 +439,22 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
         .met::<_, Failure, _>("every workload to have its pods", || async {
             for key in &workloads {
                 let events = target.list("Event", Some(&key.namespace)).await?;
-                let about = |event: &&Value| event["involvedObject"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)));
-                let refused = events.iter().filter(about).find(|event| matches!(event["reason"].as_str(), Some("FailedCreate" | "FailedMount")) || event["message"].as_str().is_some_and(|text| text.contains("not found") && event["reason"] == "Failed"));
+                let about = |event: &&Value| {
+                    event["involvedObject"]["name"]
+                        .as_str()
+                        .is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)))
+                };
+                let refused = events.iter().filter(about).find(|event| {
+                    matches!(event["reason"].as_str(), Some("FailedCreate" | "FailedMount"))
+                        || event["message"].as_str().is_some_and(|text| text.contains("not found") && event["reason"] == "Failed")
+                });
                 if let Some(event) = refused {
                     return Err(Failure::violated(format!("{key}: {}", event["message"].as_str().unwrap_or_default())));
                 }
                 let pods = target.list("Pod", Some(&key.namespace)).await?;
-                let has = pods.iter().any(|pod| pod["metadata"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name))));
+                let has = pods.iter().any(|pod| {
+                    pod["metadata"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)))
+                });
                 if !has {
                     return Ok(Look::NotYet(format!("{key} has no pod")));
                 }

@@ -1,7 +1,7 @@
 //! Phrases about the manifests alone.
 
 use super::{Failure, Step, World, workload::Redis};
-use crate::manifest::{ImageRef, ManifestSet, Object, Quantity, Roles, Volume, Workload};
+use crate::manifest::{ImageRef, ManifestSet, Object, Quantity, Roles, Workload, roles::Volume};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cucumber::{gherkin, then};
 use serde_json::Value;
@@ -32,7 +32,11 @@ fn quantity_is(world: &World, pointer: &str, expected: &str) -> Step {
     if parsed.is_some() && parsed == expected.parse::<Quantity>().ok() {
         return Ok(());
     }
-    Err(Failure::violated(format!("{pointer} is {} and not {expected}, at {}", found.as_deref().unwrap_or("missing"), workload.place_of(&pointer))))
+    Err(Failure::violated(format!(
+        "{pointer} is {} and not {expected}, at {}",
+        found.as_deref().unwrap_or("missing"),
+        workload.place_of(&pointer)
+    )))
 }
 
 #[then(expr = "Redis mounts the claim {string} at its data directory")]
@@ -67,7 +71,11 @@ fn describe(volume: &Volume) -> String {
 async fn redis_has_replicas(world: &mut World, replicas: i64, namespace: String) -> Step {
     let (workload, redis) = redis(world)?;
     if redis.workload.namespace != namespace {
-        return Err(Failure::violated(format!("Redis is in namespace {}, at {}", redis.workload.namespace, workload.place_of("/metadata/namespace"))));
+        return Err(Failure::violated(format!(
+            "Redis is in namespace {}, at {}",
+            redis.workload.namespace,
+            workload.place_of("/metadata/namespace")
+        )));
     }
     // An absent field is one replica, as the API server's default has it.
     let found = workload.json.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
@@ -108,11 +116,15 @@ async fn the_probe_runs(world: &mut World, probe: String, command: String, delay
     let Some(found) = workload.json.pointer(&pointer) else {
         return Err(Failure::violated(format!("there is no {probe} probe, at {}", workload.place_of(&pointer))));
     };
-    let words: Vec<&str> = found.pointer("/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let words: Vec<&str> =
+        found.pointer("/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     // A shell around the command changes nothing of what is asked.
     let asks = words.join(" ").contains(&command);
     if !asks {
-        return Err(Failure::violated(format!("the {probe} probe does not run {command:?} but {found}, at {}", workload.place_of(&pointer))));
+        return Err(Failure::violated(format!(
+            "the {probe} probe does not run {command:?} but {found}, at {}",
+            workload.place_of(&pointer)
+        )));
     }
     for (field, expected, default) in [("initialDelaySeconds", delay, 0), ("periodSeconds", period, 10), ("timeoutSeconds", timeout, 1)] {
         let seconds = found.get(field).and_then(Value::as_i64).unwrap_or(default);
@@ -144,9 +156,16 @@ async fn no_object_persists(world: &mut World) -> Step {
         if matches!(key.kind.as_str(), "PersistentVolume" | "PersistentVolumeClaim") {
             return Err(Failure::violated(format!("{key} is there, at {}", object.place)));
         }
-        if let Some(templates) = object.json.pointer("/spec/volumeClaimTemplates").filter(|templates| templates.as_array().is_some_and(|all| !all.is_empty())) {
-            let names = templates.as_array().into_iter().flatten().filter_map(|template| template["metadata"]["name"].as_str()).collect::<Vec<_>>();
-            return Err(Failure::violated(format!("{key} makes claims {}, at {}", names.join(", "), object.place_of("/spec/volumeClaimTemplates"))));
+        if let Some(templates) =
+            object.json.pointer("/spec/volumeClaimTemplates").filter(|templates| templates.as_array().is_some_and(|all| !all.is_empty()))
+        {
+            let names =
+                templates.as_array().into_iter().flatten().filter_map(|template| template["metadata"]["name"].as_str()).collect::<Vec<_>>();
+            return Err(Failure::violated(format!(
+                "{key} makes claims {}, at {}",
+                names.join(", "),
+                object.place_of("/spec/volumeClaimTemplates")
+            )));
         }
         let volumes = Workload::of(object).map(|workload| object.items_at(&format!("{}/volumes", workload.pod_spec())));
         for (pointer, volume) in volumes.into_iter().flatten() {
@@ -185,7 +204,10 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
     let ports = format!("{}/ports", redis.container_pointer());
     for (index, port) in workload.json.pointer(&ports).and_then(Value::as_array).into_iter().flatten().enumerate() {
         if port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0)) {
-            return Err(Failure::violated(format!("Redis has a port of the host, at {}", workload.place_of(&format!("{ports}/{index}/hostPort")))));
+            return Err(Failure::violated(format!(
+                "Redis has a port of the host, at {}",
+                workload.place_of(&format!("{ports}/{index}/hostPort"))
+            )));
         }
     }
     Ok(())
@@ -203,7 +225,8 @@ fn routes(object: &Object) -> bool {
 fn mentions_service(value: &Value, name: &str) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(key, value)| {
-            let names = matches!(key.as_str(), "name" | "serviceName" | "host" | "service") && value.as_str().is_some_and(|text| text.split('.').next() == Some(name));
+            let names = matches!(key.as_str(), "name" | "serviceName" | "host" | "service")
+                && value.as_str().is_some_and(|text| text.split('.').next() == Some(name));
             // The route's own name says nothing about where it leads.
             (key != "metadata") && (names || mentions_service(value, name))
         }),
@@ -240,13 +263,15 @@ fn secret_value(secret: &Object, key: &str) -> Step<String> {
         .and_then(|data| data.get(key))
         .and_then(Value::as_str)
         .ok_or_else(|| Failure::violated(format!("{} has no key {key}, at {}", secret.key(), secret.place)))?;
-    let bytes = STANDARD.decode(encoded.trim()).map_err(|error| Failure::violated(format!("{key} is no base64: {error}, at {}", secret.place)))?;
+    let bytes =
+        STANDARD.decode(encoded.trim()).map_err(|error| Failure::violated(format!("{key} is no base64: {error}, at {}", secret.place)))?;
     String::from_utf8(bytes).map_err(|_| Failure::violated(format!("{key} is no text, at {}", secret.place)))
 }
 
 #[then(expr = "the kustomization {string} lists")]
 async fn the_kustomization_lists(world: &mut World, step: &gherkin::Step, folder: String) -> Step {
-    let expected: Vec<&str> = step.table.iter().flat_map(|table| table.rows.iter().skip(1)).filter_map(|row| row.first()).map(String::as_str).collect();
+    let expected: Vec<&str> =
+        step.table.iter().flat_map(|table| table.rows.iter().skip(1)).filter_map(|row| row.first()).map(String::as_str).collect();
     let file = format!("{folder}/kustomization.yaml");
     if !world.case.subject.system.tree.join(&file).is_file() {
         return nine_by_role(world, expected.len());

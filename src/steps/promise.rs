@@ -93,10 +93,14 @@ impl World {
 
 fn storage_of(pod: &Value, container: &str, directory: &str) -> Storage {
     let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-    let mounts: Vec<&Value> =
-        containers.filter(|candidate| candidate["name"] == container).flat_map(|container| container["volumeMounts"].as_array().into_iter().flatten()).collect();
-    let volume = |mount: &Value| pod["spec"]["volumes"].as_array().into_iter().flatten().find(|volume| volume["name"] == mount["name"]).cloned();
-    let is_claim = |mount: &&&Value| volume(mount).is_some_and(|volume| volume.get("persistentVolumeClaim").is_some_and(|claim| !claim.is_null()));
+    let mounts: Vec<&Value> = containers
+        .filter(|candidate| candidate["name"] == container)
+        .flat_map(|container| container["volumeMounts"].as_array().into_iter().flatten())
+        .collect();
+    let volume =
+        |mount: &Value| pod["spec"]["volumes"].as_array().into_iter().flatten().find(|volume| volume["name"] == mount["name"]).cloned();
+    let is_claim =
+        |mount: &&&Value| volume(mount).is_some_and(|volume| volume.get("persistentVolumeClaim").is_some_and(|claim| !claim.is_null()));
     if mounts.iter().any(|mount| is_claim(&mount)) {
         return Storage::Claim;
     }

@@ -76,7 +76,7 @@ async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
             let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
             let Some(pod) = pods.iter().find(|pod| super::workload::belongs(pod, &redis)) else { return Ok(Look::NotYet("no pod".into())) };
-            let event = super::claims::last_event(events, &crate::fault::key_of(pod));
+            let event = super::claims::last_event(&events, &crate::fault::key_of(pod));
             Ok(if pod["status"]["phase"] == "Pending" && event.contains(&claim) { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;
@@ -104,7 +104,10 @@ async fn on_claim(world: &mut World, directory: &str, claim: &str) -> Step {
     let (pod, redis) = (world.redis_pod().await?, world.redis()?);
     let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
     let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
-    let mounts = containers.iter().find(|container| container["name"] == redis.container.as_str()).and_then(|container| container["volumeMounts"].as_array().cloned());
+    let mounts = containers
+        .iter()
+        .find(|container| container["name"] == redis.container.as_str())
+        .and_then(|container| container["volumeMounts"].as_array().cloned());
     let mounts = mounts.unwrap_or_default();
     let deepest = mounts
         .iter()
@@ -175,11 +178,23 @@ async fn the_data_directory_is_empty(world: &mut World) -> Step {
 async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
     // The container's own directory is gone with the container; what Redis says of its last act is not.
     let container = world.redis_container().await?;
-    let log = world.target().await?.logs(&container, true).await?;
+    let target = world.target().await?;
+    let log = Until::within(Duration::from_secs(30))
+        .on(target.changes())
+        .met::<_, Failure, _>("the log of the ended Redis", || async {
+            Ok(match target.logs(&container, true).await {
+                Ok(log) => Look::Ready(log),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await?;
     let log = String::from_utf8_lossy(&log);
     let asked = log.lines().find(|line| line.contains("SIGTERM") || line.contains("shutdown"));
     let Some(asked) = asked else {
-        return Err(Failure::broken(format!("the log of the ended Redis does not speak of its end: {}", log.lines().last().unwrap_or("it is empty"))));
+        return Err(Failure::broken(format!(
+            "the log of the ended Redis does not speak of its end: {}",
+            log.lines().last().unwrap_or("it is empty")
+        )));
     };
     match log.lines().find(|line| line.contains("Saving the final RDB snapshot") || line.contains("DB saved on disk")) {
         Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}"))),

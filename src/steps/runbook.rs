@@ -32,7 +32,8 @@ async fn the_runbook_is_carried_out(world: &mut World, id: String) -> Step {
     let environment = BTreeMap::from([("BACKUP".to_owned(), backup)]);
     let output = runbook.run(&block, target, &root, &environment, LIMIT).await.map_err(|error| Failure::broken(error.to_string()))?;
     let calls: Vec<String> = output.calls.iter().map(|call| format!("{call:?}")).collect();
-    let transcript = format!("{}\n--- stdout\n{}\n--- stderr\n{}\n--- kubectl\n{}\n", block.text, output.stdout, output.stderr, calls.join("\n"));
+    let transcript =
+        format!("{}\n--- stdout\n{}\n--- stderr\n{}\n--- kubectl\n{}\n", block.text, output.stdout, output.stderr, calls.join("\n"));
     world.evidence().file(&format!("runbook-{id}.txt"), transcript);
     if let Some(trouble) = output.trouble() {
         return Err(Failure::broken(format!("the runbook's {id} could not be tried: {trouble:?}")));

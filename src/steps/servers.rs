@@ -27,7 +27,10 @@ async fn the_table_reads(world: &mut World, step: &gherkin::Step, name: String) 
         for (column, expected) in columns.iter().zip(row) {
             let says = cell(found, column);
             if says != *expected {
-                return Err(Failure::violated(format!("{} says {says} under {column} for {} where the document says {expected}", found.place, row[0])));
+                return Err(Failure::violated(format!(
+                    "{} says {says} under {column} for {} where the document says {expected}",
+                    found.place, row[0]
+                )));
             }
         }
     }
@@ -94,7 +97,9 @@ fn services<'set>(set: &'set ManifestSet, workload: &Workload<'set>) -> impl Ite
     let (labels, namespace) = (workload.labels(), workload.object.namespace().to_owned());
     set.of_kind("Service").filter(move |service| {
         let selector = service.at("/spec/selector").and_then(Value::as_object);
-        let selects = |selector: &serde_json::Map<String, Value>| !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value));
+        let selects = |selector: &serde_json::Map<String, Value>| {
+            !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
+        };
         service.namespace() == namespace && selector.is_some_and(selects)
     })
 }
@@ -182,7 +187,10 @@ async fn no_server_sees_the_keys_of_another(world: &mut World) -> Step {
         if own != 20 {
             return Err(Failure::violated(format!("{server} sees {own} of its own 20 keys in database {database}")));
         }
-        let foreign = servers.iter().filter(|(other, _)| other != server).find_map(|(other, _)| keys.iter().find(|key| key.starts_with(&format!("{other}:"))));
+        let foreign = servers
+            .iter()
+            .filter(|(other, _)| other != server)
+            .find_map(|(other, _)| keys.iter().find(|key| key.starts_with(&format!("{other}:"))));
         if let Some(key) = foreign {
             return Err(Failure::violated(format!("{server} sees {key} in database {database}")));
         }

@@ -3,7 +3,7 @@
 use super::{Failure, Step, World};
 use crate::{
     evidence::{Evidence, Recorded, diagnose},
-    manifest::{ManifestSet, Object, ObjectKey, Roles},
+    manifest::{ManifestSet, Object, ObjectKey},
     mutants::Change,
     run::{Provider, Variant},
     target::{Applied, ContainerRef, Target},
@@ -48,11 +48,6 @@ impl World {
         self.stage.set.clone().ok_or_else(|| Failure::broken("no manifests were named by a Given"))
     }
 
-    /// Roles in that set.
-    pub(super) fn roles(&self) -> Step<Roles> {
-        Ok(Roles::of(self.set()?.as_ref()))
-    }
-
     /// Where it runs, made at the first call.
     pub(super) async fn target(&mut self) -> Step<Arc<dyn Target>> {
         if let Some(target) = &self.stage.target {
@@ -68,10 +63,14 @@ impl World {
     pub(super) async fn take_set(&mut self, name: &str) -> Step<Arc<ManifestSet>> {
         let set = self.rendered(name).await?;
         let set = self.mutate(set)?;
+        // Before anything of it is written down.
+        for object in &set.objects {
+            self.evidence().redactor().object(&object.json);
+        }
         let yaml = set.to_yaml().map_err(|error| Failure::broken(format!("{error:#}")))?;
         self.evidence().file("manifests.yaml", yaml);
         for (place, remark) in &set.remarks {
-            self.note(format!("{place}: {remark}"));
+            self.case.subject.remark(format!("{place}: {remark}"));
         }
         self.stage.set = Some(Arc::clone(&set));
         Ok(set)
@@ -148,10 +147,13 @@ impl World {
         let target = self.target().await?;
         let applied = target.apply(objects).await?;
         for remark in &applied.remarks {
-            self.note(remark.clone());
+            self.case.subject.remark(remark.clone());
         }
         for without in &applied.without_program {
-            self.note(format!("{}, container {}: nothing here stands for {}, so it is not started", without.owner, without.container, without.image));
+            let (owner, container, image) = (&without.owner, &without.container, &without.image);
+            self.case.subject.remark(format!(
+                "{owner}, container {container}, is not started: nothing here stands for its image; in redis-conformance.yaml:  images: {{ \"{image}\": /path/to/program }}"
+            ));
         }
         self.stage.applied = Some(applied);
         Ok(())

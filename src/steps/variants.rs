@@ -4,8 +4,11 @@ use super::{Failure, Step, workload::Redis};
 use crate::manifest::ManifestSet;
 use serde_json::{Value, json};
 
+/// What makes a variant out of a set.
+type Change = fn(&mut ManifestSet) -> Step;
+
 /// Names that can be derived, and how.
-const DERIVED: &[(&str, fn(&mut ManifestSet) -> Step)] = &[
+const DERIVED: &[(&str, Change)] = &[
     ("emptydir", claim_becomes_empty_dir),
     ("fast-ssd", |set| name_class(set, "fast-ssd")),
     ("local-path", |set| name_class(set, "local-path")),
@@ -48,7 +51,9 @@ fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
         return Ok(());
     }
     let Some(workload) = set.objects.iter_mut().find(|object| object.key() == key) else { return Ok(()) };
-    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else { return Ok(()) };
+    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else {
+        return Ok(());
+    };
     let volumes: Vec<Value> = templates
         .as_array()
         .into_iter()
@@ -100,13 +105,11 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
         .as_array_mut()
         .and_then(|containers| containers.iter_mut().find(|container| container["name"] == redis.container.as_str()))
         .ok_or_else(|| Failure::broken("the container of Redis is not in its template"))?;
-    match container["args"].as_array_mut() {
-        Some(arguments) => arguments.extend([json!("--appendonly"), json!("yes")]),
-        None if container.get("command").is_none() => container["args"] = json!(["--appendonly", "yes"]),
-        None => match container["command"].as_array_mut() {
-            Some(command) => command.extend([json!("--appendonly"), json!("yes")]),
-            None => container["args"] = json!(["--appendonly", "yes"]),
-        },
+    // Without arguments of its own a command takes the options itself.
+    let list = if container.get("args").is_none() && container.get("command").is_some() { "command" } else { "args" };
+    match container[list].as_array_mut() {
+        Some(words) => words.extend([json!("--appendonly"), json!("yes")]),
+        None => container[list] = json!(["--appendonly", "yes"]),
     }
     let mount = json!({ "name": "redis-data", "mountPath": "/data" });
     match container["volumeMounts"].as_array_mut() {

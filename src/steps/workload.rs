@@ -3,7 +3,10 @@
 use super::{Failure, Step, World, claims::last_event};
 use crate::{
     fault::{condition, key_of},
-    manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Volume, Workload},
+    manifest::{
+        ManifestSet, Object, ObjectKey, Place, Roles, Workload,
+        roles::{self, Volume},
+    },
     target::{Capability, ContainerRef},
     wait::{Look, Until},
 };
@@ -14,7 +17,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Redis {
     /// Its role, as it was found.
-    pub(super) role: crate::manifest::Redis,
+    pub(super) role: roles::Redis,
     /// The Deployment, StatefulSet or Pod.
     pub(super) workload: ObjectKey,
     /// The container's name.
@@ -38,7 +41,11 @@ impl Redis {
             (None, []) => return Err(Failure::violated("no container of the manifests runs Redis")),
             (None, several) => {
                 let names: Vec<String> = several.iter().map(|redis| format!("{} at {}", redis.id.workload, redis.id.place)).collect();
-                return Err(Failure::violated(format!("{} containers run Redis, and the document knows one: {}", several.len(), names.join(", "))));
+                return Err(Failure::violated(format!(
+                    "{} containers run Redis, and the document knows one: {}",
+                    several.len(),
+                    names.join(", ")
+                )));
             }
         };
         let object = set.get(&role.id.workload).ok_or_else(|| Failure::broken(format!("{} is not in its set", role.id.workload)))?;
@@ -91,7 +98,11 @@ impl World {
     pub(super) fn redis_object(&self) -> Step<Object> {
         let redis = self.redis()?;
         let set = self.set()?;
-        set.objects.iter().find(|object| object.key() == redis.workload).cloned().ok_or_else(|| Failure::broken(format!("{} is not in its set", redis.workload)))
+        set.objects
+            .iter()
+            .find(|object| object.key() == redis.workload)
+            .cloned()
+            .ok_or_else(|| Failure::broken(format!("{} is not in its set", redis.workload)))
     }
 
     /// Every live pod of Redis, those that are ending included.
@@ -103,7 +114,8 @@ impl World {
 
     /// The one pod of Redis that is not ending.
     pub(super) async fn redis_pod(&mut self) -> Step<Value> {
-        let mut pods: Vec<Value> = self.redis_pods().await?.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
+        let mut pods: Vec<Value> =
+            self.redis_pods().await?.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
         pods.sort_by_key(|pod| std::cmp::Reverse(condition(pod, "Ready") == Some("True".into())));
         pods.into_iter().next().ok_or_else(|| Failure::violated("there is no pod of Redis"))
     }
@@ -149,13 +161,19 @@ impl World {
             None => self.start_limit()?,
         };
         let redis = self.redis()?;
-        if let Some(without) = self.applied()?.without_program.iter().find(|without| without.owner == redis.workload && without.container == redis.container) {
-            let reason = format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/redis-server }}", without.image);
+        if let Some(without) =
+            self.applied()?.without_program.iter().find(|without| without.owner == redis.workload && without.container == redis.container)
+        {
+            let reason = format!(
+                "no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/redis-server }}",
+                without.image
+            );
             return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
         }
         let object = self.redis_object()?;
         let wanted = usize::try_from(object.json.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)).unwrap_or(usize::MAX);
         let generic = self.case.is_generic();
+        let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
         Until::within(limit)
@@ -163,7 +181,12 @@ impl World {
             .met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
                 let pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
                 let ending = pods.iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count();
-                let ready = pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && condition(pod, "Ready").as_deref() == Some("True")).count();
+                // Until its kubelet has looked again, a pod still shows the time before the fault.
+                let stale = |pod: &Value| ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container));
+                let is_ready = |pod: &&Value| {
+                    pod["metadata"]["deletionTimestamp"].is_null() && !stale(pod) && condition(pod, "Ready").as_deref() == Some("True")
+                };
+                let ready = pods.iter().filter(is_ready).count();
                 if ready >= wanted && ending == 0 {
                     return Ok(Look::Ready(()));
                 }
@@ -188,7 +211,8 @@ struct Obstacle {
 
 /// A reason that no waiting mends: Redis ends again and again, or what it asks for is not there.
 fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
-    let statuses = ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
+    let statuses =
+        ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
     for status in statuses {
         let name = status["name"].as_str().unwrap_or_default();
         let waiting = &status["state"]["waiting"];
@@ -196,7 +220,9 @@ fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
         let message = waiting["message"].as_str().unwrap_or_default();
         let restarts = status["restartCount"].as_u64().unwrap_or(0);
         match reason {
-            "CreateContainerConfigError" => return Some(Obstacle { words: format!("container {name}: {message}"), missing: message.contains("not found") }),
+            "CreateContainerConfigError" => {
+                return Some(Obstacle { words: format!("container {name}: {message}"), missing: message.contains("not found") });
+            }
             "RunContainerError" | "CreateContainerError" | "InvalidImageName" => {
                 return Some(Obstacle { words: format!("container {name}: {reason}: {message}"), missing: false });
             }
@@ -206,7 +232,12 @@ fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
             // Twice may be a race with another pod at the start; three ends in a row are the container's own.
             "CrashLoopBackOff" if restarts >= 2 => {
                 let last = &status["lastState"]["terminated"];
-                let words = format!("container {name} ends again and again: {} with exit code {}: {}", last["reason"].as_str().unwrap_or_default(), last["exitCode"], last["message"].as_str().unwrap_or_default().trim());
+                let words = format!(
+                    "container {name} ends again and again: {} with exit code {}: {}",
+                    last["reason"].as_str().unwrap_or_default(),
+                    last["exitCode"],
+                    last["message"].as_str().unwrap_or_default().trim()
+                );
                 return Some(Obstacle { words, missing: false });
             }
             _ => {}
@@ -247,14 +278,20 @@ pub(super) fn belongs(pod: &Value, redis: &Redis) -> bool {
 /// What is seen of the pods, in one sentence each.
 fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> String {
     if pods.is_empty() {
-        return format!("no pod of {}; {}", redis.workload, last_event(events.to_vec(), &redis.workload));
+        return format!("no pod of {}; {}", redis.workload, last_event(events, &redis.workload));
     }
     pods.iter()
         .map(|pod| {
             let key = key_of(pod);
             let states: Vec<String> = pod["status"]["containerStatuses"].as_array().into_iter().flatten().map(state).collect();
             let ending = if pod["metadata"]["deletionTimestamp"].is_null() { "" } else { ", ending" };
-            format!("{} is {}{ending} [{}]; {}", key.name, pod["status"]["phase"].as_str().unwrap_or("without a phase"), states.join(", "), last_event(events.to_vec(), &key))
+            format!(
+                "{} is {}{ending} [{}]; {}",
+                key.name,
+                pod["status"]["phase"].as_str().unwrap_or("without a phase"),
+                states.join(", "),
+                last_event(events, &key)
+            )
         })
         .collect::<Vec<_>>()
         .join(" | ")
@@ -264,7 +301,9 @@ fn state(status: &Value) -> String {
     let name = status["name"].as_str().unwrap_or_default();
     let ready = if status["ready"] == true { "ready" } else { "not ready" };
     let state = status["state"].as_object().and_then(|state| state.iter().next());
-    let text = state.map_or_else(String::new, |(kind, detail)| format!("{kind} {} {}", detail["reason"].as_str().unwrap_or_default(), detail["message"].as_str().unwrap_or_default()));
+    let text = state.map_or_else(String::new, |(kind, detail)| {
+        format!("{kind} {} {}", detail["reason"].as_str().unwrap_or_default(), detail["message"].as_str().unwrap_or_default())
+    });
     format!("{name} {ready}, {}, restarts {}", text.trim(), status["restartCount"])
 }
 

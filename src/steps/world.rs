@@ -36,8 +36,8 @@ impl World {
     }
 
     /// Cucumber's own runner makes worlds out of nothing; ours never asks for that.
-    fn without_case() -> Result<Self, &'static str> {
-        Err("a world belongs to a case: run features with `redis-conformance verify`")
+    fn without_case() -> anyhow::Result<Self> {
+        anyhow::bail!("a world belongs to a case: run features with `redis-conformance verify`")
     }
 
     /// Where this scenario's evidence goes.

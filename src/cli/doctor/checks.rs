@@ -201,7 +201,7 @@ fn memory_limits() -> Found {
 fn disk() -> Found {
     let free = |path: &Path| {
         let status = statvfs(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok::<u64, String>(u64::from(status.blocks_available()).saturating_mul(u64::from(status.fragment_size())) >> 20)
+        Ok::<u64, String>(status.blocks_available().saturating_mul(status.fragment_size()) >> 20)
     };
     let temporary = std::env::temp_dir();
     match (free(&temporary), free(Path::new("."))) {

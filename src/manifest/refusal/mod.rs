@@ -1,6 +1,7 @@
 //! What an API server refuses about an object, in its words as well as we know them; it changes nothing.
 //!
-//! An object without refusals may still be refused by a real cluster (quotas, webhooks, rules not known here); never the other way round.
+//! An object without refusals may still be refused by a real cluster (quotas, webhooks, rules not known here). The other way round is a bug: the rules
+//! follow those of Kubernetes 1.34, and a rule that is in doubt is left out.
 
 mod container;
 mod metadata;

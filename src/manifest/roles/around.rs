@@ -36,7 +36,9 @@ pub(super) fn services(set: &ManifestSet, workload: &Workload<'_>, port: u16) ->
             let Some(own) = entry.get("port").and_then(number) else { continue };
             let target = match entry.get("targetPort") {
                 None | Some(Value::Null) => Some(own),
-                Some(Value::String(name)) => workload.containers().filter(|container| !container.init).find_map(|container| container.port_named(name)),
+                Some(Value::String(name)) => {
+                    workload.containers().filter(|container| !container.init).find_map(|container| container.port_named(name))
+                }
                 Some(value) => number(value),
             };
             if target == Some(port) {
@@ -51,7 +53,11 @@ pub(super) fn services(set: &ManifestSet, workload: &Workload<'_>, port: u16) ->
 pub(super) fn selecting(set: &ManifestSet, workload: &Workload<'_>, kind: &str, pointer: &str) -> Vec<ObjectKey> {
     let is_near = |object: &&Object| object.namespace() == workload.object.namespace();
     let empty = Value::Object(Map::new());
-    set.of_kind(kind).filter(is_near).filter(|object| selector::matches(object.at(pointer).unwrap_or(&empty), workload.labels())).map(Object::key).collect()
+    set.of_kind(kind)
+        .filter(is_near)
+        .filter(|object| selector::matches(object.at(pointer).unwrap_or(&empty), workload.labels()))
+        .map(Object::key)
+        .collect()
 }
 
 fn number(value: &Value) -> Option<u16> {

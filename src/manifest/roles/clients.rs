@@ -25,7 +25,9 @@ pub(super) fn addresses(container: &Container<'_>, environment: &[Variable], fil
     let from = container.workload.object.namespace();
     let mut found: Vec<Address> = Vec::new();
     let mut put = |address: Address| {
-        if !found.iter().any(|other| (&other.service, &other.host, &other.variable, other.port) == (&address.service, &address.host, &address.variable, address.port)) {
+        if !found.iter().any(|other| {
+            (&other.service, &other.host, &other.variable, other.port) == (&address.service, &address.host, &address.variable, address.port)
+        }) {
             found.push(address);
         }
     };
@@ -39,8 +41,17 @@ pub(super) fn addresses(container: &Container<'_>, environment: &[Variable], fil
                 environment.iter().find(|other| same(&other.name)).and_then(|other| other.value.clone())
             };
             let port = named.port.or_else(|| sibling(&["PORT"]).and_then(|port| port.trim().parse().ok()));
-            let database = named.database.or_else(|| sibling(&["DB", "DATABASE", "DB_INDEX", "DB_NUMBER"]).and_then(|number| number.trim().parse().ok()));
-            put(Address { service: service.key.clone(), host: named.host, port, database, variable: variable.name.clone(), place: variable.place.clone() });
+            let database = named
+                .database
+                .or_else(|| sibling(&["DB", "DATABASE", "DB_INDEX", "DB_NUMBER"]).and_then(|number| number.trim().parse().ok()));
+            put(Address {
+                service: service.key.clone(),
+                host: named.host,
+                port,
+                database,
+                variable: variable.name.clone(),
+                place: variable.place.clone(),
+            });
         }
     }
     let owner = container.workload.object;
@@ -53,7 +64,14 @@ pub(super) fn addresses(container: &Container<'_>, environment: &[Variable], fil
     for (text, place) in words.chain(texts) {
         for named in named(&text, false) {
             if let Some(service) = services.iter().find(|service| leads_to(&named.host, service, from)) {
-                put(Address { service: service.key.clone(), host: named.host, port: named.port, database: named.database, variable: String::new(), place: place.clone() });
+                put(Address {
+                    service: service.key.clone(),
+                    host: named.host,
+                    port: named.port,
+                    database: named.database,
+                    variable: String::new(),
+                    place: place.clone(),
+                });
             }
         }
     }
@@ -63,7 +81,9 @@ pub(super) fn addresses(container: &Container<'_>, environment: &[Variable], fil
 /// `REDIS_HOST` holds a bare name, `CACHE_DRIVER` does not.
 fn is_host_variable(name: &str) -> bool {
     let name = name.to_uppercase();
-    ["HOST", "ADDR", "URL", "URI", "SERVER", "ENDPOINT", "NODE", "DSN", "CONNECTION", "SENTINEL", "SERVICE", "MASTER"].iter().any(|word| name.contains(word))
+    ["HOST", "ADDR", "URL", "URI", "SERVER", "ENDPOINT", "NODE", "DSN", "CONNECTION", "SENTINEL", "SERVICE", "MASTER"]
+        .iter()
+        .any(|word| name.contains(word))
         || name == "REDIS"
 }
 

@@ -161,6 +161,18 @@ fn split(line: &str) -> Vec<String> {
                 (Some(quote), c) if c == quote => break,
                 (None, c) if c.is_whitespace() => break,
                 (Some(_), '\\') => word.extend(chars.next()),
+                // What a script would have a program print is one word, whatever is in it.
+                (_, '$') if chars.peek() == Some(&'(') => {
+                    word.push('$');
+                    let mut depth = 0_usize;
+                    for c in chars.by_ref() {
+                        word.push(c);
+                        depth = if c == '(' { depth + 1 } else { depth.saturating_sub(usize::from(c == ')')) };
+                        if depth == 0 {
+                            break;
+                        }
+                    }
+                }
                 (_, c) => word.push(c),
             }
         }
@@ -168,21 +180,18 @@ fn split(line: &str) -> Vec<String> {
     }
 }
 
-/// A command line as the text that Redis makes of it: each `--name` begins a line, and what follows belongs to it.
-pub(super) fn arguments_as_text(arguments: &[String]) -> String {
-    let mut text = String::new();
-    for argument in arguments {
-        if let Some(option) = argument.strip_prefix("--") {
-            text.push('\n');
-            text.push_str(option);
-        } else {
-            text.push('"');
-            text.push_str(&argument.replace('\\', "\\\\").replace('"', "\\\""));
-            text.push('"');
+/// A command line as the lines that Redis makes of it: each `--name` begins one, and what follows belongs to it.
+pub(super) fn lines_of(arguments: &[(String, Place)]) -> Vec<(String, Place)> {
+    let mut lines: Vec<(String, Place)> = Vec::new();
+    for (argument, place) in arguments {
+        match (argument.strip_prefix("--"), lines.last_mut()) {
+            (Some("sentinel"), _) => {}
+            (Some(option), _) => lines.push((option.to_owned(), place.clone())),
+            (None, Some((line, _))) => line.push_str(&format!(" \"{}\"", argument.replace('\\', "\\\\").replace('"', "\\\""))),
+            (None, None) => {}
         }
-        text.push(' ');
     }
-    text
+    lines
 }
 
 #[cfg(test)]
@@ -232,8 +241,14 @@ mod tests {
 
     #[test]
     fn arguments_make_lines_of_their_own() {
-        let text = arguments_as_text(&["--appendonly yes", "--save", "", "--requirepass", "a b"].map(String::from));
-        let config = config(&text);
+        let words = ["--sentinel", "--appendonly yes", "--save", "", "--requirepass", "a b"];
+        let arguments: Vec<_> =
+            words.iter().zip(1..).map(|(word, line)| ((*word).to_owned(), Place { line, ..Place::default() })).collect();
+        let mut config = Config::default();
+        for (line, place) in lines_of(&arguments) {
+            config.read(&line, &place, true, 0, &|_| None);
+        }
+        assert_eq!(config.setting("save").unwrap().place.line, 3);
         assert!(config.is_on("appendonly", false));
         assert_eq!(config.saves(), []);
         assert_eq!(config.value("requirepass"), Some("a b"));

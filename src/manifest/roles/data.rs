@@ -49,7 +49,20 @@ impl Volume {
     pub fn outlives_the_pod(&self) -> bool {
         match self {
             Self::Claim { .. } | Self::Template { .. } | Self::HostPath { .. } => true,
-            Self::Other { kind } => matches!(kind.as_str(), "nfs" | "csi" | "cephfs" | "awsElasticBlockStore" | "gcePersistentDisk" | "azureDisk" | "azureFile" | "iscsi" | "fc" | "glusterfs" | "rbd"),
+            Self::Other { kind } => matches!(
+                kind.as_str(),
+                "nfs"
+                    | "csi"
+                    | "cephfs"
+                    | "awsElasticBlockStore"
+                    | "gcePersistentDisk"
+                    | "azureDisk"
+                    | "azureFile"
+                    | "iscsi"
+                    | "fc"
+                    | "glusterfs"
+                    | "rbd"
+            ),
             Self::EmptyDir { .. } | Self::Unknown { .. } | Self::Container => false,
         }
     }
@@ -109,7 +122,8 @@ fn volume(set: &ManifestSet, container: &Container<'_>, name: &str) -> Volume {
     let Some((_, volume)) = container.workload.volume(name) else { return Volume::Unknown { name: name.to_owned() } };
     let text = |pointer: &str| volume.pointer(pointer).and_then(Value::as_str);
     if let Some(claim) = text("/persistentVolumeClaim/claimName") {
-        let object = environment::neighbour(set, container.workload.object, "PersistentVolumeClaim", claim).map(crate::manifest::Object::key);
+        let object =
+            environment::neighbour(set, container.workload.object, "PersistentVolumeClaim", claim).map(crate::manifest::Object::key);
         return Volume::Claim { name: claim.to_owned(), object };
     }
     if let Some(path) = text("/hostPath/path") {
@@ -117,7 +131,9 @@ fn volume(set: &ManifestSet, container: &Container<'_>, name: &str) -> Volume {
     }
     match volume.as_object().into_iter().flatten().find(|(key, value)| *key != "name" && !value.is_null()) {
         None => Volume::EmptyDir { memory: false },
-        Some((key, value)) if key == "emptyDir" => Volume::EmptyDir { memory: value.get("medium").and_then(Value::as_str) == Some("Memory") },
+        Some((key, value)) if key == "emptyDir" => {
+            Volume::EmptyDir { memory: value.get("medium").and_then(Value::as_str) == Some("Memory") }
+        }
         Some((key, _)) => Volume::Other { kind: key.clone() },
     }
 }

@@ -22,7 +22,12 @@ impl std::fmt::Debug for Variable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let secret = self.source.as_ref().is_some_and(|(key, _)| key.kind == "Secret");
         let value = self.value.as_deref().map(|value| if secret { "(secret)" } else { value });
-        f.debug_struct("Variable").field("name", &self.name).field("value", &value).field("source", &self.source).field("place", &self.place).finish()
+        f.debug_struct("Variable")
+            .field("name", &self.name)
+            .field("value", &value)
+            .field("source", &self.source)
+            .field("place", &self.place)
+            .finish()
     }
 }
 
@@ -41,7 +46,12 @@ pub(super) fn variables(set: &ManifestSet, container: &Container<'_>) -> Vec<Var
             let Some(source) = neighbour(set, owner, kind, name) else { continue };
             for key in keys(source) {
                 let Some((value, at)) = data(source, &key) else { continue };
-                put(Variable { name: format!("{prefix}{key}"), value: Some(value), source: Some((source.key(), key)), place: source.place_of(&at) });
+                put(Variable {
+                    name: format!("{prefix}{key}"),
+                    value: Some(value),
+                    source: Some((source.key(), key)),
+                    place: source.place_of(&at),
+                });
             }
         }
     }
@@ -53,7 +63,10 @@ pub(super) fn variables(set: &ManifestSet, container: &Container<'_>) -> Vec<Var
             for (kind, field) in [("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")] {
                 let text = |key: &str| from.pointer(&format!("/{field}/{key}")).and_then(Value::as_str);
                 let (Some(of), Some(key)) = (text("name"), text("key")) else { continue };
-                variable.source = Some((ObjectKey { kind: kind.to_owned(), namespace: owner.namespace().to_owned(), name: of.to_owned() }, key.to_owned()));
+                variable.source = Some((
+                    ObjectKey { kind: kind.to_owned(), namespace: owner.namespace().to_owned(), name: of.to_owned() },
+                    key.to_owned(),
+                ));
                 if let Some(source) = neighbour(set, owner, kind, of)
                     && let Some((value, at)) = data(source, key)
                 {
@@ -79,6 +92,11 @@ pub(super) fn variables(set: &ManifestSet, container: &Container<'_>) -> Vec<Var
         }
     }
     found
+}
+
+/// Name → value, of those whose value is known.
+pub(super) fn known(variables: &[Variable]) -> BTreeMap<String, String> {
+    variables.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))).collect()
 }
 
 /// Fills in `$(NAME)` as the kubelet does; `$$` is one dollar, what is unknown stays.
@@ -171,7 +189,8 @@ spec:
         let set = ManifestSet::parse(SET, "a.yaml").unwrap();
         let workload = Workload::of(&set.objects[2]).unwrap();
         let found = variables(&set, &workload.containers().next().unwrap());
-        let seen: Vec<(&str, Option<&str>, u64)> = found.iter().map(|one| (one.name.as_str(), one.value.as_deref(), one.place.line)).collect();
+        let seen: Vec<(&str, Option<&str>, u64)> =
+            found.iter().map(|one| (one.name.as_str(), one.value.as_deref(), one.place.line)).collect();
         assert_eq!(
             seen,
             [

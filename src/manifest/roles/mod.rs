@@ -180,7 +180,7 @@ impl Roles {
                 let environment = environment::variables(set, &container);
                 let files = mounted::files(set, &container);
                 let start = program::start(&container, &environment, &files);
-                disk.run(&container, &start, &files);
+                disk.run(&container, &start, environment::known(&environment), &files);
                 let seen = Seen { container, environment, files, start };
                 let stays = workload.lasts() && !seen.container.init;
                 match seen.start.runs {
@@ -196,8 +196,13 @@ impl Roles {
                 }
             }
         }
-        let services: Vec<ServicePort> =
-            roles.redis.iter().flat_map(|redis| &redis.services).chain(roles.sentinels.iter().flat_map(|sentinel| &sentinel.services)).cloned().collect();
+        let services: Vec<ServicePort> = roles
+            .redis
+            .iter()
+            .flat_map(|redis| &redis.services)
+            .chain(roles.sentinels.iter().flat_map(|sentinel| &sentinel.services))
+            .cloned()
+            .collect();
         for seen in rest {
             let addresses = clients::addresses(&seen.container, &seen.environment, &seen.files, &services);
             let ends = seen.container.init || !seen.container.workload.lasts();
@@ -236,6 +241,12 @@ fn exporter_port(container: &Container<'_>) -> Option<u16> {
 }
 
 impl ManifestSet {
+    /// The environment that the set gives a container.
+    #[must_use]
+    pub fn environment(&self, container: &Container<'_>) -> Vec<Variable> {
+        environment::variables(self, container)
+    }
+
     /// Every value that Secrets of the set hold, longest first: what must not be shown.
     #[must_use]
     pub fn secret_values(&self) -> Vec<String> {

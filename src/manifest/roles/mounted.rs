@@ -24,7 +24,9 @@ pub(super) fn files(set: &ManifestSet, container: &Container<'_>) -> Vec<File> {
         let Some((_, volume)) = container.workload.volume(volume) else { continue };
         let projected = volume.pointer("/projected/sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for source in std::iter::once(volume).chain(projected) {
-            for (kind, field, named) in [("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName"), ("Secret", "secret", "name")] {
+            for (kind, field, named) in
+                [("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName"), ("Secret", "secret", "name")]
+            {
                 let Some(name) = source.pointer(&format!("/{field}/{named}")).and_then(Value::as_str) else { continue };
                 let Some(object) = environment::neighbour(set, owner, kind, name) else { continue };
                 for (below, key) in entries(object, source.get(field).unwrap_or(&Value::Null)) {

@@ -22,20 +22,32 @@ pub(super) enum Runs {
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) runs: Runs,
-    /// What follows the server's name.
-    pub(super) arguments: Vec<String>,
-    /// Where the arguments are written.
-    pub(super) place: Place,
+    /// What follows the server's name, each with its place.
+    pub(super) arguments: Vec<(String, Place)>,
     /// Every command of its scripts, in order, each with the place of the line above its script.
     pub(super) commands: Vec<(Command, Place)>,
     /// Its command is a script that nothing in the set holds: the image's own.
     pub(super) hidden: bool,
 }
 
-/// Whether an image is Redis or one of its forks, by the last part of its name.
-pub(super) fn is_redis_image(base: &str) -> bool {
-    const NAMES: &[&str] = &["redis", "redis-stack", "redis-stack-server", "redis-cluster", "rejson", "valkey", "valkey-bundle", "valkey-cluster", "keydb"];
-    NAMES.contains(&base) || is_sentinel_image(base)
+/// Whether a container's image is Redis or one of its forks: by the last part of its name, or by a word of that name and a port.
+fn is_redis_image(container: &Container<'_>) -> bool {
+    const NAMES: &[&str] =
+        &["redis", "redis-stack", "redis-stack-server", "redis-cluster", "rejson", "valkey", "valkey-bundle", "valkey-cluster", "keydb"];
+    const OTHERS: &[&str] = &["exporter", "proxy", "commander", "insight", "operator", "ui", "admin", "backup", "cli"];
+    let image = container.image();
+    let words: Vec<&str> = image.base().split(['-', '_']).collect();
+    let is_named =
+        ["redis", "valkey", "keydb"].iter().any(|name| words.contains(name)) && !OTHERS.iter().any(|other| words.contains(other));
+    NAMES.contains(&image.base())
+        || is_sentinel_image(image.base())
+        || (is_named && container.ports().iter().any(|port| [6379, 26379].contains(port)))
+}
+
+/// Whether a container that starts what its image says is a Sentinel.
+fn is_sentinel_by_image(container: &Container<'_>) -> bool {
+    let ports = container.ports();
+    is_sentinel_image(container.image().base()) || (ports.contains(&26379) && !ports.contains(&6379))
 }
 
 fn is_sentinel_image(base: &str) -> bool {
@@ -44,39 +56,40 @@ fn is_sentinel_image(base: &str) -> bool {
 
 /// Reads what the container starts. `environment` and `files` are those of the container.
 pub(super) fn start(container: &Container<'_>, environment: &[Variable], files: &[File]) -> Start {
-    let known: BTreeMap<String, String> = environment.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))).collect();
+    let known = environment::known(environment);
     let word = |text: &&str| environment::refer(text, &known);
     let command: Vec<String> = container.strings("command").iter().map(word).collect();
     let args: Vec<String> = container.strings("args").iter().map(word).collect();
     let owner = container.workload.object;
-    let field = if args.is_empty() && !command.is_empty() { "command" } else { "args" };
-    let image = container.image();
-    let is_redis = is_redis_image(image.base());
+    let items = |field: &str| container.items(field).map(|(at, _)| owner.place_of(&at)).collect::<Vec<Place>>();
+    let places: Vec<Place> = items("command").into_iter().chain(items("args")).collect();
     let by_image = command.is_empty();
+    let is_redis = is_redis_image(container);
     let mut words: Vec<String> = command.into_iter().chain(args).collect();
     // The entrypoint of the official image puts the server's name before options and configuration files.
     if by_image && is_redis && words.first().is_none_or(|first| first.starts_with('-') || first.ends_with(".conf")) {
-        words.insert(0, if is_sentinel_image(image.base()) { "redis-sentinel" } else { "redis-server" }.to_owned());
+        words.insert(0, if is_sentinel_by_image(container) { "redis-sentinel" } else { "redis-server" }.to_owned());
     }
-    let last = owner.items_at(&format!("{}/{field}", container.pointer)).last().map(|(at, _)| at);
-    let place = Place { column: 0, ..owner.place_of(&last.unwrap_or_else(|| format!("{}/{field}", container.pointer))) };
-    let mut follower = Follower { known: &known, files, commands: Vec::new(), hidden: false };
-    follower.follow(Command { words, ..Command::default() }, &place, 0);
-    let (commands, hidden) = (follower.commands, follower.hidden);
+    let last = places.last().cloned().unwrap_or_else(|| owner.place_of(&container.pointer));
+    let mut follower = Follower { known: &known, files, commands: Vec::new(), hidden: false, scripted: false };
+    follower.follow(Command { words, ..Command::default() }, &Place { column: 0, ..last }, 0);
+    let Follower { commands, hidden, scripted, .. } = follower;
     let servers: Vec<(Runs, Vec<String>, Place)> = commands.iter().filter_map(|(command, place)| server(command, place)).collect();
     // Where a script chooses between a master and a replica, the master's words are the ones to judge.
     let is_replica = |words: &[String]| words.iter().any(|word| ["--replicaof", "--slaveof"].iter().any(|option| word.starts_with(option)));
     let chosen = servers.iter().find(|(_, words, _)| !is_replica(words)).or(servers.first()).cloned();
-    if let Some((runs, arguments, line)) = chosen {
-        let exact = !by_image && line.line > place.line;
-        return Start { runs, arguments, place: if exact { line } else { owner.place_of(&format!("{}/{field}", container.pointer)) }, commands, hidden };
+    if let Some((runs, words, line)) = chosen {
+        let before = places.len().saturating_sub(words.len());
+        let own = |index: usize| if scripted { None } else { places.get(before + index).cloned() };
+        let arguments = words.into_iter().enumerate().map(|(index, word)| (word, own(index).unwrap_or_else(|| line.clone()))).collect();
+        return Start { runs, arguments, commands, hidden };
     }
-    let runs = match (hidden && is_redis, is_sentinel_image(image.base()) || container.ports().contains(&26379)) {
+    let runs = match (hidden && is_redis, is_sentinel_by_image(container)) {
         (false, _) => Runs::Other,
         (true, true) => Runs::Sentinel,
         (true, false) => Runs::Redis,
     };
-    Start { runs, arguments: Vec::new(), place, commands, hidden }
+    Start { runs, arguments: Vec::new(), commands, hidden }
 }
 
 /// The server that a command starts, with its arguments.
@@ -89,8 +102,9 @@ fn server(command: &Command, place: &Place) -> Option<(Runs, Vec<String>, Place)
     };
     let is_sentinel = arguments.iter().any(|word| word == "--sentinel");
     let is_question = arguments.iter().any(|word| matches!(word.as_str(), "--version" | "-v" | "--help" | "-h"));
-    let arguments = arguments.iter().filter(|word| !matches!(word.as_str(), "--sentinel" | "&")).cloned().collect();
-    (!is_question).then(|| (if is_sentinel { Runs::Sentinel } else { runs }, arguments, Place { line: place.line + command.line, ..place.clone() }))
+    (!is_question).then(|| {
+        (if is_sentinel { Runs::Sentinel } else { runs }, arguments.to_vec(), Place { line: place.line + command.line, ..place.clone() })
+    })
 }
 
 fn base(program: &str) -> &str {
@@ -102,17 +116,21 @@ struct Follower<'f> {
     files: &'f [File],
     commands: Vec<(Command, Place)>,
     hidden: bool,
+    /// The commands come out of a script.
+    scripted: bool,
 }
 
 impl Follower<'_> {
     /// Takes wrappers off a command, and goes into the script that it runs.
     fn follow(&mut self, mut command: Command, place: &Place, depth: usize) {
         unwrap(&mut command.words);
+        let mut arguments = command.words.get(1..).unwrap_or_default();
         let script = command.words.first().and_then(|program| match base(program) {
             "sh" | "bash" | "ash" | "dash" => {
                 let options = command.words[1..].iter().take_while(|word| word.starts_with('-')).count();
                 let is_text = command.words[1..=options].iter().any(|word| !word.starts_with("--") && word.contains('c'));
                 let next = command.words.get(options + 1)?;
+                arguments = &command.words[options + 2..];
                 Some(if is_text { Ok(next.clone()) } else { Err(next.clone()) })
             }
             "." | "source" => command.words.get(1).cloned().map(Err),
@@ -138,7 +156,8 @@ impl Follower<'_> {
             self.hidden = true;
             return;
         }
-        for inner in shell::commands(&text, self.known) {
+        self.scripted = true;
+        for inner in shell::commands(&text, self.known, arguments) {
             self.follow(inner, &above, depth + 1);
         }
     }

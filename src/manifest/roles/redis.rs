@@ -1,9 +1,6 @@
 //! Puts together what one Redis or Sentinel is: configuration, ports, data, password.
 
-use super::{
-    Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Setting, around, conf, data,
-    disk::Disk,
-};
+use super::{Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Setting, around, conf, data, disk::Disk};
 use crate::manifest::{ManifestSet, Place};
 use serde_json::Value;
 
@@ -14,11 +11,13 @@ fn config(seen: &Seen<'_>, disk: &Disk) -> Config {
     bitnami(seen, &mut config);
     let mut arguments = seen.start.arguments.as_slice();
     // The first word is a file, unless it is an option.
-    if let Some((file, rest)) = arguments.split_first().filter(|(first, _)| !first.starts_with('-')) {
-        config.include(file, &seen.start.place, 0, &open);
+    if let Some((file, rest)) = arguments.split_first().filter(|((first, _), _)| !first.starts_with('-')) {
+        config.include(&file.0, &file.1, 0, &open);
         arguments = rest;
     }
-    config.read(&conf::arguments_as_text(arguments), &seen.start.place, true, 0, &open);
+    for (line, place) in conf::lines_of(arguments) {
+        config.read(&line, &place, true, 0, &open);
+    }
     config
 }
 
@@ -29,7 +28,9 @@ fn bitnami(seen: &Seen<'_>, config: &mut Config) {
         return;
     }
     let place = seen.container.workload.object.place_of(&seen.container.pointer);
-    let mut put = |name: &str, value: &str, place: &Place| config.add(name, Setting { values: vec![value.to_owned()], place: place.clone(), argument: false });
+    let mut put = |name: &str, value: &str, place: &Place| {
+        config.add(name, Setting { values: vec![value.to_owned()], place: place.clone(), argument: false });
+    };
     let is_valkey = image.base().contains("valkey");
     put("dir", if is_valkey { "/bitnami/valkey/data" } else { "/bitnami/redis/data" }, &place);
     put("appendonly", "yes", &place);
@@ -67,7 +68,10 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
     let follows = |word: &String| ["replicaof", "slaveof", "REPLICAOF", "SLAVEOF"].iter().any(|name| word.contains(name));
     let replicates = config.setting("replicaof").is_some()
         || words().any(follows)
-        || seen.environment.iter().any(|variable| variable.name.ends_with("_REPLICATION_MODE") && matches!(variable.value.as_deref(), Some("slave" | "replica")));
+        || seen
+            .environment
+            .iter()
+            .any(|variable| variable.name.ends_with("_REPLICATION_MODE") && matches!(variable.value.as_deref(), Some("slave" | "replica")));
     Redis {
         id: ContainerId::of(container),
         replicas: workload.replicas(),
@@ -93,7 +97,11 @@ fn password(seen: &Seen<'_>, config: &Config) -> Option<Password> {
     let is_open = text.starts_with('$');
     let by_name = seen.environment.iter().find(|variable| is_open && variable.name == name);
     let by_value = seen.environment.iter().find(|variable| !is_open && variable.value.as_deref().map(str::trim) == Some(text.as_str()));
-    let from_file = seen.files.iter().find(|file| file.content.trim() == text).and_then(|file| Some((file.from.clone()?, file.path.rsplit('/').next()?.to_owned())));
+    let from_file = seen
+        .files
+        .iter()
+        .find(|file| file.content.trim() == text)
+        .and_then(|file| Some((file.from.clone()?, file.path.rsplit('/').next()?.to_owned())));
     Some(match by_name.or(by_value) {
         Some(variable) => Password { value: variable.value.clone(), source: variable.source.clone(), place: setting.place.clone() },
         None => Password { value: Some(text.clone()).filter(|_| !is_open), source: from_file, place: setting.place.clone() },
@@ -117,34 +125,42 @@ pub(super) fn sentinel(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Senti
 }
 
 fn monitors(config: &Config) -> Vec<Monitor> {
-    let lines = config.settings("sentinel");
+    let lines = || config.settings("sentinel").iter().map(|line| (line, line.values.iter().map(String::as_str).collect::<Vec<_>>()));
     let mut found: Vec<Monitor> = Vec::new();
-    for line in lines {
-        let words: Vec<&str> = line.values.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["monitor", name, host, port, quorum, ..] => {
-                found.retain(|monitor| monitor.name != *name);
-                found.push(Monitor {
-                    name: (*name).to_owned(),
-                    host: (*host).to_owned(),
-                    port: port.parse().ok(),
-                    quorum: quorum.parse().ok(),
-                    down_after: 30_000,
-                    failover_timeout: 180_000,
-                    place: line.place.clone(),
-                });
+    for (line, words) in lines() {
+        let ["monitor", name, host, port, quorum, ..] = words.as_slice() else { continue };
+        let monitor = Monitor {
+            name: (*name).to_owned(),
+            host: (*host).to_owned(),
+            port: port.parse().ok(),
+            quorum: quorum.parse().ok(),
+            down_after: 30_000,
+            failover_timeout: 180_000,
+            place: line.place.clone(),
+        };
+        match found.iter_mut().find(|other| other.name == monitor.name) {
+            None => found.push(monitor),
+            // A script has a line for each of its branches: the one that says most is the one to judge.
+            Some(other) if other.certainty() < monitor.certainty() => *other = monitor,
+            Some(_) => {}
+        }
+    }
+    for (_, words) in lines() {
+        let [setting @ ("down-after-milliseconds" | "failover-timeout"), name, value, ..] = words.as_slice() else { continue };
+        let Ok(millis) = value.parse() else { continue };
+        for monitor in found.iter_mut().filter(|monitor| monitor.name == *name) {
+            match *setting {
+                "failover-timeout" => monitor.failover_timeout = millis,
+                _ => monitor.down_after = millis,
             }
-            [setting @ ("down-after-milliseconds" | "failover-timeout"), name, value, ..] => {
-                let Ok(millis) = value.parse() else { continue };
-                for monitor in found.iter_mut().filter(|monitor| monitor.name == *name) {
-                    match *setting {
-                        "failover-timeout" => monitor.failover_timeout = millis,
-                        _ => monitor.down_after = millis,
-                    }
-                }
-            }
-            _ => {}
         }
     }
     found
+}
+
+impl Monitor {
+    /// How many of its parts are known before a script runs.
+    fn certainty(&self) -> usize {
+        usize::from(!self.host.contains('$')) + usize::from(self.port.is_some()) + usize::from(self.quorum.is_some())
+    }
 }

@@ -15,19 +15,21 @@ pub(super) struct Command {
     pub(super) document: Option<(String, u64)>,
     /// The script's line on which it ends, from 1.
     pub(super) line: u64,
+    /// It reads what the command before it prints.
+    pub(super) piped: bool,
 }
 
 /// A dollar sign that stood in single quotes.
 const LITERAL: char = '\u{1}';
 
-/// All simple commands of a script in the order of the text.
-pub(super) fn commands(script: &str, environment: &BTreeMap<String, String>) -> Vec<Command> {
+/// All simple commands of a script in the order of the text; `arguments` are what its `"$@"` stands for.
+pub(super) fn commands(script: &str, environment: &BTreeMap<String, String>, arguments: &[String]) -> Vec<Command> {
     let mut reader = Reader {
         script,
         rest: script,
         counted: (0, 0),
         variables: environment.clone(),
-        arrays: BTreeMap::new(),
+        arrays: BTreeMap::from([("@".to_owned(), arguments.to_vec())]),
         commands: Vec::new(),
         current: Command::default(),
         documents: Vec::new(),
@@ -66,8 +68,10 @@ impl Reader<'_> {
                 }
                 '#' => self.rest = self.rest.find('\n').map_or("", |at| &self.rest[at..]),
                 ';' | '&' | '|' | '(' | ')' => {
-                    self.rest = &self.rest[1..];
+                    let is_pipe = first == '|' && !self.rest.starts_with("||");
+                    self.rest = self.rest[1..].trim_start_matches(first);
                     self.end();
+                    self.current.piped = is_pipe;
                 }
                 '<' | '>' => self.redirection(),
                 _ => self.next_word(),
@@ -77,7 +81,10 @@ impl Reader<'_> {
     }
 
     fn redirection(&mut self) {
-        let operator = ["<<-", "<<<", "<<", "<&", "<", ">>", ">&", ">|", ">"].into_iter().find(|operator| self.rest.starts_with(operator)).unwrap_or(">");
+        let operator = ["<<-", "<<<", "<<", "<&", "<", ">>", ">&", ">|", ">"]
+            .into_iter()
+            .find(|operator| self.rest.starts_with(operator))
+            .unwrap_or(">");
         self.rest = self.rest[operator.len()..].trim_start_matches([' ', '\t']);
         let quoted = self.rest.starts_with(['\'', '"', '\\']);
         let word = self.word();
@@ -105,6 +112,10 @@ impl Reader<'_> {
             self.array(name.to_owned());
             return;
         }
+        if matches!(raw.as_str(), "$@" | "$*" | "${@}" | "${*}") {
+            self.current.words.extend(self.arrays["@"].iter().cloned());
+            return;
+        }
         if let Some(name) = raw.strip_prefix("${").and_then(|raw| raw.strip_suffix("[@]}").or_else(|| raw.strip_suffix("[*]}")))
             && let Some(items) = self.arrays.get(name)
         {
@@ -113,16 +124,32 @@ impl Reader<'_> {
         }
         let word = self.fill(&raw);
         if self.current.words.is_empty() {
-            const PREFIXES: &[&str] = &["if", "then", "else", "elif", "do", "while", "until", "!", "{", "exec", "nohup", "command", "eval", "time", "export", "local", "readonly"];
+            const PREFIXES: &[&str] = &[
+                "if", "then", "else", "elif", "do", "while", "until", "!", "{", "exec", "nohup", "command", "eval", "time", "export",
+                "local", "readonly",
+            ];
             if PREFIXES.contains(&word.as_str()) {
                 return;
             }
-            if let Some((name, value)) = word.split_once('=').filter(|(name, _)| is_name(name)) {
-                self.variables.insert(name.to_owned(), value.to_owned());
+            if let Some((name, value)) = raw.split_once('=').filter(|(name, _)| is_name(name)) {
+                self.assign(name, value);
                 return;
             }
         }
         self.current.words.push(word);
+    }
+
+    /// What a program prints is unknown, and so is what is filled in later; a text that is only passed through a filter is taken as it is.
+    fn assign(&mut self, name: &str, value: &str) {
+        let inner = value.strip_prefix("$(").or_else(|| value.strip_prefix('`'));
+        let passed = inner.map(str::trim_start).filter(|inner| inner.starts_with("echo ") || inner.starts_with("printf "));
+        if let Some(passed) = passed {
+            let words = passed.split('|').next().unwrap_or_default();
+            let last = words.split_whitespace().last().unwrap_or_default().trim_matches(['"', '\'', ')', '`']);
+            self.variables.insert(name.to_owned(), self.fill(last));
+        } else if inner.is_none() && !value.is_empty() {
+            self.variables.insert(name.to_owned(), self.fill(value));
+        }
     }
 
     fn array(&mut self, name: String) {
@@ -251,7 +278,8 @@ pub(super) fn fill(raw: &str, variables: &BTreeMap<String, String>) -> String {
         let after = &rest[at + 1..];
         let (whole, name, default) = if let Some(inner) = after.strip_prefix('{') {
             let inner = &inner[..inner.find('}').unwrap_or(inner.len())];
-            let (name, default) = inner.split_once(":-").or_else(|| inner.split_once('-')).map_or((inner, None), |(name, default)| (name, Some(default)));
+            let (name, default) =
+                inner.split_once(":-").or_else(|| inner.split_once('-')).map_or((inner, None), |(name, default)| (name, Some(default)));
             ((inner.len() + 2).min(after.len()), name, default)
         } else {
             let length = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
@@ -277,7 +305,7 @@ mod tests {
 
     fn words(script: &str) -> Vec<Vec<String>> {
         let environment = BTreeMap::from([("PASSWORD".to_owned(), "p w".to_owned())]);
-        commands(script, &environment).into_iter().map(|command| command.words).collect()
+        commands(script, &environment, &["redis-server".to_owned(), "/a b".to_owned()]).into_iter().map(|command| command.words).collect()
     }
 
     #[test]
@@ -302,8 +330,9 @@ mod tests {
 
     #[test]
     fn here_documents_and_redirections_belong_to_their_command() {
-        let script = "cat > /etc/a.conf <<EOF\nport 1\nrequirepass $PASSWORD\nEOF\ncat <<'END' >> /b 2>/dev/null\n$PASSWORD\nEND\necho done\n";
-        let found = commands(script, &BTreeMap::from([("PASSWORD".to_owned(), "x".to_owned())]));
+        let script =
+            "cat > /etc/a.conf <<EOF\nport 1\nrequirepass $PASSWORD\nEOF\ncat <<'END' >> /b 2>/dev/null\n$PASSWORD\nEND\necho done\n";
+        let found = commands(script, &BTreeMap::from([("PASSWORD".to_owned(), "x".to_owned())]), &[]);
         assert_eq!(found[0].output, Some(("/etc/a.conf".to_owned(), false)));
         assert_eq!(found[0].document, Some(("port 1\nrequirepass x\n".to_owned(), 1)));
         assert_eq!(found[1].output, Some(("/b".to_owned(), true)));
@@ -312,9 +341,40 @@ mod tests {
     }
 
     #[test]
+    fn the_arguments_of_a_script_are_handed_on() {
+        assert_eq!(words("exec \"$@\"\n"), [["redis-server", "/a b"]]);
+    }
+
+    #[test]
+    fn what_a_program_prints_is_unknown_unless_it_only_passes_a_text_on() {
+        let script = "M=$(redis-cli info)\nM=''\nE=$(echo \"$PASSWORD\" | sed -e 's/[\\/&]/x/g')\nrun $M \"$E\"\n";
+        assert_eq!(words(script), [["run", "$M", "p w"]]);
+    }
+
+    #[test]
     fn no_script_makes_it_stumble() {
-        for script in ["", "'", "\"$(", "<<", "a=(", "${", "$", "\\", "`", ">", "((((", "$(((", "<<EOF\n", "é'ü\"ß`", "a=(b;c)", "x <<-\n", "${a[@]}", "a=(", "<<E <<E\nE"] {
-            let _ = commands(script, &BTreeMap::new());
+        for script in [
+            "",
+            "'",
+            "\"$(",
+            "<<",
+            "a=(",
+            "${",
+            "$",
+            "\\",
+            "`",
+            ">",
+            "((((",
+            "$(((",
+            "<<EOF\n",
+            "é'ü\"ß`",
+            "a=(b;c)",
+            "x <<-\n",
+            "${a[@]}",
+            "a=(",
+            "<<E <<E\nE",
+        ] {
+            let _ = commands(script, &BTreeMap::new(), &[]);
         }
     }
 }

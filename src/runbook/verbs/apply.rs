@@ -160,5 +160,7 @@ async fn listed(path: &Path, recursive: bool) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn said(error: ManifestError) -> Halt {
-    Halt::error(format!("{:#}", anyhow::Error::from(error)))
+    let here = matches!(error, ManifestError::NoKustomize { .. });
+    let words = format!("{:#}", anyhow::Error::from(error));
+    if here { Halt::Here(words) } else { Halt::error(words) }
 }

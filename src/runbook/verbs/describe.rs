@@ -239,8 +239,8 @@ async fn events(call: &Call, found: &Found) -> Result<String, Halt> {
     let mut events = call.target.list("Event", within).await?;
     events.retain(|event| {
         let about = &event["involvedObject"];
-        let same_uid = [text(about, "/uid"), ""].contains(&text(&found.object, "/metadata/uid")) || text(about, "/uid").is_empty();
-        text(about, "/kind") == found.resource.kind && text(about, "/name") == name(&found.object) && same_uid
+        let same = ["", text(&found.object, "/metadata/uid")].contains(&text(about, "/uid"));
+        text(about, "/kind") == found.resource.kind && text(about, "/name") == name(&found.object) && same
     });
     if events.is_empty() {
         return Ok(String::from("Events:           <none>\n"));

@@ -22,6 +22,9 @@ pub(in crate::runbook) enum Halt {
         /// What can be done.
         instead: String,
     },
+    /// This machine lacks what the call needs; no fault of the runbook.
+    #[error("error: {0}")]
+    Here(String),
     /// The target did not do it.
     #[error("{}", words_of(.0))]
     Target(#[from] TargetError),

@@ -9,7 +9,7 @@ fn find() -> Result<PathBuf, Halt> {
     let ourselves = std::env::current_exe().and_then(std::fs::canonicalize).ok();
     let mut all = which::which_all("kubectl").into_iter().flatten();
     let real = all.find(|path| std::fs::canonicalize(path).ok() != ourselves);
-    real.ok_or_else(|| Halt::error("this needs the real kubectl (no cluster), and none is on the PATH: install it"))
+    real.ok_or_else(|| Halt::Here(String::from("this needs the real kubectl (no cluster), and none is on the PATH: install it")))
 }
 
 /// Runs it where the caller stands, without any cluster to talk to, and gives its output.
@@ -17,7 +17,7 @@ pub(super) async fn ask(call: &mut Call, words: &[String]) -> Result<Vec<u8>, Ha
     let program = find()?;
     let mut command = Command::new(&program);
     command.args(words).current_dir(&call.cwd).env("KUBECONFIG", "/dev/null").stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| Halt::error(format!("cannot run {}: {error}", program.display())))?;
+    let output = command.output().await.map_err(|error| Halt::Here(format!("cannot run {}: {error}", program.display())))?;
     call.say(super::Said::Err(output.stderr)).await?;
     match output.status.code() {
         Some(0) => Ok(output.stdout),

@@ -59,14 +59,14 @@ pub(super) async fn run(call: &mut Call, args: Args) -> Result<(), Halt> {
         return call.line(format!("pod/{name} created")).await;
     }
     let shown = show(call, &args, &key).await;
-    if args.is("rm", false)? {
-        if let Some(object) = call.target.get(&key).await? {
-            call.target.delete(&key, None).await?;
-            if !args.is("quiet", false)? {
-                call.line(format!("pod \"{name}\" deleted")).await?;
-            }
-            gone(call, &Found { resource, object }, A_WEEK).await?;
+    if args.is("rm", false)?
+        && let Some(object) = call.target.get(&key).await?
+    {
+        call.target.delete(&key, None).await?;
+        if !args.is("quiet", false)? {
+            call.line(format!("pod \"{name}\" deleted")).await?;
         }
+        gone(call, &Found { resource, object }, A_WEEK).await?;
     }
     shown
 }

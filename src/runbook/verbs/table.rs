@@ -140,7 +140,7 @@ fn cells(kind: &str, object: &Value, wide: bool) -> Vec<String> {
         "Namespace" => row.push(at("/status/phase")),
         "Node" => row.push(String::from(if condition(object, "Ready") == "True" { "Ready" } else { "NotReady" })),
         "PodDisruptionBudget" => {
-            row.extend([plain("/spec/minAvailable"), plain("/spec/maxUnavailable"), count("/status/disruptionsAllowed")])
+            row.extend([plain("/spec/minAvailable"), plain("/spec/maxUnavailable"), count("/status/disruptionsAllowed")]);
         }
         "NetworkPolicy" => row.push(super::access::pairs(&texts(object, "/spec/podSelector/matchLabels"), ",")),
         "Event" => return event(object),

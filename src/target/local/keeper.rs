@@ -44,6 +44,7 @@ pub(super) struct Orders {
 
 /// Runs the keeper.
 pub(super) fn run(orders: &Orders, arguments: &[OsString]) -> ExitCode {
+    node::name_process(c"conform-keeper");
     let mut status = match status::open_inherited(orders.status, true, true) {
         Ok(status) => status,
         Err(error) => {

@@ -157,7 +157,7 @@ pub fn enter(arguments: Vec<OsString>) -> Result<ExitCode, EnterError> {
     through_keeper(&arguments, false)
 }
 
-/// Removes what killed runs left; the removed directories are printed.
+/// Removes what killed runs left, and gives the removed directories.
 ///
 /// # Errors
 /// [`EnterError`] when there can be no user namespace, within which alone files of other users can be removed.
@@ -338,7 +338,15 @@ fn namespaces_remedy() -> String {
     remedies.join("\n")
 }
 
+/// Names this process in `ps` and `top`, where it would be "exe".
+pub(super) fn name_process(name: &std::ffi::CStr) {
+    if let Err(error) = nix::sys::prctl::set_name(name) {
+        tracing::debug!(%error, "the process keeps its name");
+    }
+}
+
 fn be_node(orders: Orders, arguments: Vec<OsString>, run: fn(Vec<OsString>) -> ExitCode) -> ExitCode {
+    name_process(c"conform-node");
     let mut status = match status::open_inherited(orders.status, true, false) {
         Ok(status) => status,
         Err(error) => {

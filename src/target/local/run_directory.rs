@@ -9,6 +9,7 @@ use nix::{
     unistd::Uid,
 };
 use std::{
+    collections::BTreeSet,
     env, fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
@@ -35,6 +36,8 @@ fn candidates() -> Vec<PathBuf> {
     all.push(env::temp_dir().join(&own));
     all.push(Path::new("/var/tmp").join(&own));
     all.push(Path::new("/tmp").join(&own));
+    let mut seen = BTreeSet::new();
+    all.retain(|path| seen.insert(path.clone()));
     all
 }
 
@@ -118,9 +121,7 @@ pub(super) fn stale(base: &Path) -> Vec<PathBuf> {
 
 /// All places in which run directories of this user may lie.
 pub(super) fn bases() -> Vec<PathBuf> {
-    let mut all: Vec<_> = candidates().into_iter().filter(|path| path.is_dir()).collect();
-    all.dedup();
-    all
+    candidates().into_iter().filter(|path| path.is_dir()).collect()
 }
 
 /// Removes what killed keepers left; what was removed, and what could not be.

@@ -47,7 +47,8 @@ fn apply<'v>(step: &Step, values: &[&'v Value]) -> Result<Vec<&'v Value>, PathEr
             Step::Descend => descend(value, &mut found),
             Step::Slice { start, end, step, single } => found.extend(slice(value, (*start, *end, *step), *single)?),
             Step::Filter { left, operator, right } => {
-                for item in items(value, "is not array or slice and cannot be filtered")? {
+                let unfit = || format!("{} is not array or slice and cannot be filtered", printed(value));
+                for item in items(value).ok_or_else(|| PathError::Eval(unfit()))? {
                     if holds(item, left, *operator, right)? {
                         found.push(item);
                     }
@@ -75,11 +76,24 @@ fn descend<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
 }
 
 /// The items of a list; null is an empty one, as Go's nil slice.
-fn items<'v>(value: &'v Value, otherwise: &str) -> Result<&'v [Value], PathError> {
+fn items(value: &Value) -> Option<&[Value]> {
     match value {
-        Value::Array(items) => Ok(items),
-        Value::Null => Ok(&[]),
-        other => Err(PathError::Eval(format!("{} {otherwise}", printed(other)))),
+        Value::Array(items) => Some(items),
+        Value::Null => Some(&[]),
+        _ => None,
+    }
+}
+
+/// A value's type as Go calls it.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nil",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
     }
 }
 
@@ -87,7 +101,7 @@ fn slice(value: &Value, (start, end, step): (Option<i64>, Option<i64>, i64), sin
     if value.is_null() {
         return Ok(Vec::new());
     }
-    let items = items(value, "is not array or slice")?;
+    let items = items(value).ok_or_else(|| PathError::Eval(format!("{} is not array or slice", type_of(value))))?;
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let from_end = |at: i64| if at < 0 { at + length } else { at };
     let start = from_end(start.unwrap_or(0));

@@ -23,7 +23,7 @@ pub(super) fn template(text: &str) -> Result<Vec<Node>, PathError> {
         if inside == "end" {
             match open.pop() {
                 Some((Some(steps), body)) => push(&mut open, Node::Range(steps, body)),
-                _ => return wrong("not in range"),
+                _ => return wrong("not in range, nothing to end"),
             }
         } else if let Some(path) = inside.strip_prefix("range ") {
             open.push((Some(whole_path(path.trim())?), Vec::new()));
@@ -49,6 +49,7 @@ fn push(open: &mut [(Option<Vec<Step>>, Vec<Node>)], node: Node) {
 fn end_of_action(action: &str) -> Result<usize, PathError> {
     let mut quote = None;
     let mut escaped = false;
+    let mut depth = 0;
     for (at, letter) in action.char_indices() {
         match (quote, letter) {
             _ if escaped => escaped = false,
@@ -57,10 +58,16 @@ fn end_of_action(action: &str) -> Result<usize, PathError> {
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(letter),
             (None, '}') => return Ok(at),
+            (None, '[') => depth += 1,
+            (None, ']') => depth -= 1,
             (None, _) => {}
         }
     }
-    wrong(if quote.is_some() { "unterminated quoted string" } else { "unclosed action" })
+    wrong(match (quote, depth) {
+        (Some(_), _) => "unterminated quoted string",
+        (None, 1..) => "unterminated array",
+        (None, _) => "unclosed action",
+    })
 }
 
 fn unquote(text: &str) -> Result<String, PathError> {

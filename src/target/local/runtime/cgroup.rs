@@ -56,7 +56,8 @@ fn make_base() -> Result<Base, String> {
             at = parent.parent();
         }
     }
-    let why = if refused.is_empty() { "no control group with the memory controller is mounted".to_owned() } else { refused.join("; ") };
+    // The nearest is the one that somebody could give us.
+    let why = refused.into_iter().next().unwrap_or_else(|| "no control group with the memory controller is mounted".into());
     Err(format!("{why}. Run as root, or where systemd delegates groups: systemd-run --user --scope"))
 }
 

@@ -101,7 +101,15 @@ impl Running {
                 fs::write(&to, serde_json::to_vec(&joining)?)?;
                 setns(File::open(format!("/proc/{pid}/ns/cgroup"))?, CloneFlags::CLONE_NEWCGROUP)?;
                 setns(File::open(format!("/proc/{pid}/ns/pid"))?, CloneFlags::CLONE_NEWPID)?;
-                Command::new("/proc/self/exe").arg(container::EXEC).arg(to).stdin(input).stdout(Stdio::piped()).stderr(errors).spawn()
+                // When whoever asked is gone, nobody waits for it any more.
+                Command::new("/proc/self/exe")
+                    .arg(container::EXEC)
+                    .arg(to)
+                    .stdin(input)
+                    .stdout(Stdio::piped())
+                    .stderr(errors)
+                    .kill_on_drop(true)
+                    .spawn()
             })
             .await;
         match spawned {

@@ -78,12 +78,7 @@ pub(super) async fn tie(
     hub.link().add(pair).execute().await.map_err(io_error)?;
     let hub_side = async {
         hub.neighbours().add(index, address.into()).link_layer_address(&there).execute().await.map_err(io_error)?;
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .destination_prefix(address, 32)
-            .output_interface(index)
-            .pref_source(node)
-            .scope(RouteScope::Link)
-            .build();
+        let route = pod_route(index, address).pref_source(node).build();
         // A pod that went a moment ago may have had the address.
         hub.route().add(route).replace().execute().await.map_err(io_error)
     };
@@ -99,15 +94,19 @@ pub(super) async fn tie(
     tokio::try_join!(hub_side, pod_side).map(|_| ())
 }
 
+fn pod_route(index: u32, address: Ipv4Addr) -> RouteMessageBuilder<Ipv4Addr> {
+    RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).output_interface(index).scope(RouteScope::Link)
+}
+
+/// Takes away the way to a pod; one that is gone (its plug is pulled) is no error.
+pub(super) async fn forget(hub: &Handle, index: u32, address: Ipv4Addr) -> io::Result<()> {
+    match hub.route().del(pod_route(index, address).build()).execute().await.map_err(io_error) {
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(()),
+        other => other,
+    }
+}
+
 /// Takes a pod's hub end down, as pulling the plug: what it sends and what is sent to it is lost without a word.
 pub(super) async fn unplug(hub: &Handle, index: u32) -> io::Result<()> {
     hub.link().change(LinkUnspec::new_with_index(index).down().build()).execute().await.map_err(io_error)
-}
-
-/// Removes a pod's pair; one that is gone is no error.
-pub(super) async fn untie(hub: &Handle, index: u32) -> io::Result<()> {
-    match hub.link().del(index).execute().await.map_err(io_error) {
-        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(()),
-        other => other,
-    }
 }

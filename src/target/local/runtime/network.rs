@@ -28,12 +28,16 @@ pub struct Network {
     netlink: rtnetlink::Handle,
     links: AtomicU32,
     addresses: Mutex<Addresses>,
+    graves: Mutex<Vec<Namespaces>>,
     names: Arc<RwLock<Arc<Names>>>,
     wanted: Mutex<(u64, Vec<ServiceRule>)>,
     loaded: tokio::sync::Mutex<u64>,
     // Aborts its tasks when dropped.
     _resolver: JoinSet<()>,
 }
+
+/// How many removed pods are kept; each holds three descriptors.
+const GRAVES: usize = 32;
 
 #[derive(Debug, Default)]
 struct Addresses {
@@ -83,6 +87,7 @@ impl Network {
             netlink,
             links: AtomicU32::new(2),
             addresses: Mutex::default(),
+            graves: Mutex::default(),
             names,
             wanted: Mutex::default(),
             loaded: tokio::sync::Mutex::default(),
@@ -156,6 +161,16 @@ impl Network {
             }
         }
         None
+    }
+
+    /// Keeps what is left of a removed pod until there is more of it, or the network goes: for every pair that is taken away, alone or
+    /// together with others, the kernel makes everybody wait for tens of milliseconds who wants to change a link.
+    pub(super) fn bury(&self, pod: Namespaces) {
+        let mut graves = self.graves.lock().unwrap_or_else(PoisonError::into_inner);
+        graves.push(pod);
+        if graves.len() >= GRAVES {
+            graves.clear();
+        }
     }
 
     pub(super) fn give_back(&self, address: Ipv4Addr) {

@@ -5,7 +5,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{fs, io, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+    time::Duration,
+};
 
 /// Stopping is seen within a fraction of a millisecond; more is a machine that does not come to anything.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -64,14 +69,32 @@ pub(super) fn of_namespace(namespace: &str) -> Vec<ProcessInfo> {
         .collect()
 }
 
-/// Every thread is stopped, or has ended.
-fn is_stopped(pid: i32) -> bool {
+/// How often a process is asked to stop before one that sleeps in the kernel counts as stopped: it waits there for a stopped
+/// process (a child before its exec), and stops before it runs another instruction of its own.
+const PATIENCE: usize = 20;
+
+/// Sends SIGSTOP to those that still run, and gives them; `asked` counts for each how often that was.
+fn stop(these: Vec<ProcessInfo>, asked: &mut BTreeMap<i32, usize>) -> io::Result<Vec<ProcessInfo>> {
+    let mut running = Vec::new();
+    for process in these {
+        let times = asked.entry(process.pid).or_default();
+        if !is_stopped(process.pid, *times > PATIENCE) {
+            *times += 1;
+            send(process.pid, Signal::SIGSTOP)?;
+            running.push(process);
+        }
+    }
+    Ok(running)
+}
+
+/// Every thread is stopped or has ended, or, if that will do, sleeps in the kernel.
+fn is_stopped(pid: i32, asleep: bool) -> bool {
     let Ok(threads) = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else { return true };
     threads
         .filter_map(Result::ok)
         .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok())
         .filter_map(|stat| parse(&stat))
-        .all(|thread| matches!(thread.state, 'T' | 't' | 'Z' | 'X'))
+        .all(|thread| matches!(thread.state, 'T' | 't' | 'Z' | 'X') || asleep && thread.state == 'D')
 }
 
 /// Sends a signal; a process that is gone is no error.
@@ -84,14 +107,8 @@ pub(super) fn send(pid: i32, signal: Signal) -> io::Result<()> {
 
 /// Stops everything in the namespace and waits until each thread is seen stopped.
 pub(super) async fn freeze(namespace: &str) -> Result<(), FreezeError> {
-    looking("every process to be stopped", || {
-        let running: Vec<_> = of_namespace(namespace).into_iter().filter(|process| !is_stopped(process.pid)).collect();
-        for process in &running {
-            send(process.pid, Signal::SIGSTOP)?;
-        }
-        Ok(running)
-    })
-    .await
+    let mut asked = BTreeMap::new();
+    looking("every process to be stopped", || stop(of_namespace(namespace), &mut asked)).await
 }
 
 /// Lets everything in the namespace run on and waits until each is seen running.
@@ -106,27 +123,33 @@ pub(super) async fn thaw(namespace: &str) -> Result<(), FreezeError> {
     .await
 }
 
-/// Ends a process of the namespace with everything that it has started, there and in its session.
+/// Ends a process of the namespace with everything that it has started, there and in its session. They are stopped first: what is
+/// stopped starts nothing new that would be missed.
 pub(super) async fn kill_tree(namespace: &str, first: i32) -> Result<(), FreezeError> {
-    looking("the command to be ended", || {
+    let (mut tree, mut asked) = (BTreeSet::from([first]), BTreeMap::new());
+    looking("the command to be stopped", || {
         let all = of_namespace(namespace);
-        let mut tree: Vec<i32> =
-            all.iter().filter(|process| process.pid == first || process.session == first).map(|process| process.pid).collect();
         loop {
-            let more: Vec<_> = all
-                .iter()
-                .filter(|process| tree.contains(&process.parent) && !tree.contains(&process.pid))
-                .map(|process| process.pid)
-                .collect();
-            if more.is_empty() {
+            let known = tree.len();
+            tree.extend(
+                all.iter()
+                    .filter(|process| process.session == first || tree.contains(&process.parent))
+                    .map(|process| process.pid)
+                    .collect::<Vec<_>>(),
+            );
+            if tree.len() == known {
                 break;
             }
-            tree.extend(more);
         }
-        for pid in &tree {
-            send(*pid, Signal::SIGKILL)?;
+        stop(all.into_iter().filter(|process| tree.contains(&process.pid)).collect(), &mut asked)
+    })
+    .await?;
+    looking("the command to be ended", || {
+        let left: Vec<_> = of_namespace(namespace).into_iter().filter(|process| tree.contains(&process.pid)).collect();
+        for process in &left {
+            send(process.pid, Signal::SIGKILL)?;
         }
-        Ok(all.into_iter().filter(|process| tree.contains(&process.pid)).collect())
+        Ok(left)
     })
     .await
 }

@@ -62,10 +62,11 @@ const TOO_COMMON: [&str; 12] = ["etc", "home", "root", "tmp", "var", "run", "dev
 const PASSWD: &str =
     "root:x:0:0:root:/root:/bin/sh\nredis:x:999:1000:redis:/home/redis:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\ntty:x:5:\nredis:x:1000:\nnogroup:x:65533:\nnobody:x:65534:\n";
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n";
 
-/// Lays out the root in `directory` and says how to enter it.
-pub(super) fn build(spec: &ContainerSpec, directory: &Path, set_groups: bool, cgroup: Option<&Path>) -> io::Result<Plan> {
+/// Lays out the root in `directory` and says how to enter it. Where this machine gives only a single user, everything is its own.
+pub(super) fn build(spec: &ContainerSpec, directory: &Path, many_users: bool, cgroup: Option<&Path>) -> io::Result<Plan> {
     let tree = Tree { root: directory.join("root"), local: directory.join("local") };
     for path in [&tree.root, &tree.local] {
         make_directory(path, 0o755)?;
@@ -84,12 +85,20 @@ pub(super) fn build(spec: &ContainerSpec, directory: &Path, set_groups: bool, cg
         let to = tree.place(path)?;
         fs::create_dir_all(&to)?;
         fs::set_permissions(&to, Permissions::from_mode(*mode))?;
-        own(&to, *uid, *gid)?;
+        if many_users {
+            own(&to, *uid, *gid)?;
+        }
+        if spec.root.read_only {
+            // The image declares it as a volume: a mount of its own, which a read-only root leaves alone.
+            binds.push(Bind { source: to, target: relative(path), read_only: false });
+        }
     }
     for (path, (content, mode, uid, gid)) in &spec.root.files {
         let to = tree.place(path)?;
         write(&to, content, *mode)?;
-        own(&to, *uid, *gid)?;
+        if many_users {
+            own(&to, *uid, *gid)?;
+        }
     }
     let volumes = spec
         .mounts
@@ -105,7 +114,7 @@ pub(super) fn build(spec: &ContainerSpec, directory: &Path, set_groups: bool, cg
         environment: spec.environment.clone(),
         directory: Path::new("/").join(&spec.directory),
         user: spec.user.clone(),
-        set_groups,
+        set_groups: many_users,
         capabilities: capabilities(&spec.capabilities.0, &spec.capabilities.1),
         no_new_privileges: spec.no_new_privileges,
         cgroup: cgroup.map(Path::to_owned),
@@ -213,7 +222,7 @@ fn machine(tree: &Tree) -> io::Result<Vec<Bind>> {
 
 fn etc(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Result<()> {
     let etc = tree.root.join("etc");
-    for (name, content) in [("passwd", PASSWD), ("group", GROUP), ("nsswitch.conf", NSSWITCH)] {
+    for (name, content) in [("passwd", PASSWD), ("group", GROUP), ("nsswitch.conf", NSSWITCH), ("hosts", HOSTS)] {
         if !spec.root.files.contains_key(&Path::new("/etc").join(name)) {
             write(&etc.join(name), content.as_bytes(), 0o644)?;
         }

@@ -109,6 +109,7 @@ pub(super) async fn start(namespaces: &Namespaces, spec: ContainerSpec) -> Resul
             Ok(begun) => Ok((begun, cgroup)),
             Err(error) => Err((error, cgroup)),
         },
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Err((StartError::Impossible(error.to_string()), None)),
         Err(error) => Err((error.into(), None)),
     };
     match begun {
@@ -227,14 +228,27 @@ fn follow(mut child: Child, pump: JoinHandle<()>, cgroup: Option<Arc<Cgroup>>) -
     exit
 }
 
+/// Removes the control group and moves the directory out of the way; the files themselves go in the background, since a disk may
+/// take its time for each.
 async fn clear(directory: &Path, cgroup: Option<&Cgroup>) -> io::Result<()> {
     if let Some(cgroup) = cgroup {
         cgroup.remove().await.map_err(io::Error::other)?;
     }
-    match tokio::fs::remove_dir_all(directory).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    let trash = node::run_directory().join("trash");
+    tokio::fs::create_dir_all(&trash).await?;
+    let Some(name) = directory.file_name() else { return Ok(()) };
+    let doomed = trash.join(name);
+    match tokio::fs::rename(directory, &doomed).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
     }
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = fs::remove_dir_all(&doomed) {
+            // The keeper removes the whole run directory, and says so if it cannot.
+            tracing::warn!(%error, path = %doomed.display(), "left to the keeper");
+        }
+    });
+    Ok(())
 }
 
 impl Running {

@@ -91,7 +91,8 @@ impl Sandbox {
         link::unplug(self.network.netlink(), self.link).await
     }
 
-    /// Takes the sandbox off the network; containers are ended by their owner before. The address is free again.
+    /// Takes the sandbox off the network; containers are ended by their owner before. The address is free again at once, its
+    /// link and namespaces go a little later.
     ///
     /// # Errors
     /// [`TargetError::Broken`] when the kernel refuses.
@@ -99,8 +100,9 @@ impl Sandbox {
         if self.removed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let result = link::untie(self.network.netlink(), self.link).await;
+        let result = link::forget(self.network.netlink(), self.link, self.address).await;
         self.network.give_back(self.address);
+        self.network.bury(self.namespaces.clone());
         result.map_err(|error| TargetError::broken(format!("removing the sandbox {}", self.address), error))
     }
 }

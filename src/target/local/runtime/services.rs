@@ -2,6 +2,7 @@
 
 use super::ServiceRule;
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     io::{self, Write as _},
     net::Ipv4Addr,
@@ -19,13 +20,18 @@ pub(super) const CLUSTER_IPS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 12)
 pub(super) fn rules(services: &[ServiceRule], resolver: Ipv4Addr, node: Ipv4Addr) -> String {
     let mut map = Vec::new();
     let mut chains = String::new();
-    let mut selves = std::collections::BTreeSet::new();
+    let mut selves = BTreeSet::new();
+    let mut places = BTreeSet::new();
     for (number, service) in services.iter().enumerate() {
         let Some(address) = service.address else { continue };
         if service.endpoints.is_empty() {
             continue;
         }
         let protocol = if service.udp { "udp" } else { "tcp" };
+        // A second rule for the same place would make nft refuse all of them; the first one stands.
+        if !places.insert((protocol, address, service.port)) {
+            continue;
+        }
         map.push(format!("{protocol} . {address} . {} : goto s{number}", service.port));
         selves.extend(service.endpoints.iter().map(|(ip, _)| format!("{ip} . {ip}")));
         let count = service.endpoints.len();
@@ -104,6 +110,14 @@ mod tests {
         let several = rules(&[service(&[one, two])], RESOLVER, NODE);
         assert!(several.contains("numgen random mod 2 map { 0 : 10.244.0.2 . 6379, 1 : 10.244.0.3 . 6379 }"), "{several}");
         assert!(several.contains("{ 10.244.0.2 . 10.244.0.2, 10.244.0.3 . 10.244.0.3 }"), "{several}");
+    }
+
+    #[test]
+    fn of_two_rules_for_one_place_the_first_stands() {
+        let first = service(&[(Ipv4Addr::new(10, 244, 0, 2), 1)]);
+        let second = service(&[(Ipv4Addr::new(10, 244, 0, 3), 1)]);
+        let rules = rules(&[first, second], RESOLVER, NODE);
+        assert!(rules.contains("10.244.0.2") && !rules.contains("10.244.0.3"), "{rules}");
     }
 
     #[test]

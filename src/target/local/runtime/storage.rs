@@ -1,6 +1,10 @@
 //! Directories of volumes, on the disk of the run directory; they outlive pods and go with the run.
 
 use super::super::node;
+use nix::{
+    errno::Errno,
+    mount::{MntFlags, MsFlags, mount, umount2},
+};
 use std::{
     fs::{self, DirBuilder, Permissions},
     io,
@@ -21,12 +25,34 @@ pub fn directory(name: &str, mode: u32) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// A volume in memory, as `emptyDir` with `medium: Memory`, made at the first call; `bytes` is its `sizeLimit`. What a container
+/// writes there counts as its memory.
+///
+/// # Errors
+/// When the name would lead elsewhere, or the kernel refuses.
+pub fn memory(name: &str, mode: u32, bytes: Option<u64>) -> io::Result<PathBuf> {
+    let path = place(name)?;
+    if !path.exists() {
+        directory(name, mode)?;
+        let size = bytes.map_or_else(String::new, |bytes| format!(",size={bytes}"));
+        let options = format!("mode={mode:o}{size}");
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options.as_str()))?;
+    }
+    Ok(path)
+}
+
 /// Removes a volume with everything in it; one that is not there is no error.
 ///
 /// # Errors
 /// When the name would lead elsewhere, or the disk refuses.
 pub fn remove(name: &str) -> io::Result<()> {
-    match fs::remove_dir_all(place(name)?) {
+    let path = place(name)?;
+    match umount2(&path, MntFlags::MNT_DETACH) {
+        // It is no mount, or not there.
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

@@ -1,0 +1,101 @@
+//! A YAML tree with marks, aliases shared, and its expansion into JSON with places under a limit.
+
+use super::{Place, pointer, yaml::YamlError};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc};
+
+/// Levels of nesting, aliases followed.
+pub(super) const MAX_DEPTH: usize = 128;
+/// Values in one file, aliases followed.
+pub(super) const MAX_NODES: usize = 1_000_000;
+/// Bytes of text, keys and pointers in one file, aliases followed.
+pub(super) const MAX_BYTES: usize = 128 << 20;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    pub(super) line: u64,
+    pub(super) column: u64,
+}
+
+impl Mark {
+    pub(super) fn of(marker: &granit_parser::Marker) -> Self {
+        Self { line: marker.line() as u64, column: marker.col() as u64 + 1 }
+    }
+
+    pub(super) fn place(self, file: &Arc<PathBuf>) -> Place {
+        Place { file: file.clone(), line: self.line, column: self.column }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) mark: Mark,
+    pub(super) depth: usize,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Scalar(Value),
+    List(Vec<Rc<Node>>),
+    Map(Vec<(Key, Rc<Node>)>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) text: Rc<str>,
+    pub(super) mark: Mark,
+    pub(super) merge: bool,
+}
+
+/// What is left of the limits while aliases are followed.
+pub(super) struct Budget {
+    pub(super) nodes: usize,
+    pub(super) bytes: usize,
+}
+
+impl Budget {
+    /// The tree as JSON; the recursion is at most [`MAX_DEPTH`] deep, which the composer has seen to.
+    pub(super) fn expand(
+        &mut self,
+        node: &Node,
+        pointer: &mut String,
+        places: &mut BTreeMap<String, Place>,
+        file: &Arc<PathBuf>,
+    ) -> Result<Value, YamlError> {
+        self.nodes += 1;
+        self.bytes += pointer.len();
+        if let Kind::Scalar(Value::String(text)) = &node.kind {
+            self.bytes += text.len();
+        }
+        if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
+            let words = format!("more than {MAX_NODES} values or {} MiB of text, aliases followed", MAX_BYTES >> 20);
+            return Err(YamlError { place: node.mark.place(file), words });
+        }
+        let length = pointer.len();
+        Ok(match &node.kind {
+            Kind::Scalar(value) => value.clone(),
+            Kind::List(items) => {
+                let mut list = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    pointer.push_str(&format!("/{index}"));
+                    places.insert(pointer.clone(), item.mark.place(file));
+                    list.push(self.expand(item, pointer, places, file)?);
+                    pointer.truncate(length);
+                }
+                Value::Array(list)
+            }
+            Kind::Map(entries) => {
+                let mut map = Map::with_capacity(entries.len());
+                for (key, value) in entries {
+                    pointer.push('/');
+                    pointer.push_str(&pointer::escape(&key.text));
+                    places.insert(pointer.clone(), key.mark.place(file));
+                    map.insert(key.text.to_string(), self.expand(value, pointer, places, file)?);
+                    pointer.truncate(length);
+                }
+                Value::Object(map)
+            }
+        })
+    }
+}

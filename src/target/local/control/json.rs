@@ -1,0 +1,147 @@
+//! Short ways to fields of API objects.
+
+use crate::manifest::ObjectKey;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The text at a JSON pointer; empty where there is none.
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The number at a JSON pointer.
+pub(super) fn number(object: &Value, pointer: &str) -> Option<i64> {
+    object.pointer(pointer).and_then(Value::as_i64)
+}
+
+/// The list at a JSON pointer; empty where there is none.
+pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The map of texts at a JSON pointer: labels, selectors.
+pub(super) fn texts(object: &Value, pointer: &str) -> BTreeMap<String, String> {
+    let map = object.pointer(pointer).and_then(Value::as_object);
+    map.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Whether a field is there and not null.
+pub(super) fn has(object: &Value, pointer: &str) -> bool {
+    object.pointer(pointer).is_some_and(|value| !value.is_null())
+}
+
+/// The field `name` of an object, made an object where it is none.
+pub(super) fn entry<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    &mut object[name]
+}
+
+/// The map inside `value`, made one where it is none.
+pub(super) fn map(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    match value {
+        Value::Object(map) => map,
+        _ => unreachable!("made an object above"),
+    }
+}
+
+/// Puts `value` at `pointer` where nothing stands there yet; parents are made.
+pub(super) fn default(object: &mut Value, pointer: &str, value: Value) {
+    if !has(object, pointer) {
+        set(object, pointer, value);
+    }
+}
+
+/// Puts `value` at `pointer`; parents are made.
+pub(super) fn set(object: &mut Value, pointer: &str, value: Value) {
+    let mut place = object;
+    for name in pointer.split('/').skip(1) {
+        let name = name.replace("~1", "/").replace("~0", "~");
+        let index = place.as_array().and_then(|list| name.parse::<usize>().ok().filter(|index| *index < list.len()));
+        place = match index {
+            Some(index) => &mut place[index],
+            None => entry(place, &name),
+        };
+    }
+    *place = value;
+}
+
+/// What names the object.
+pub(super) fn key(object: &Value) -> ObjectKey {
+    ObjectKey {
+        kind: text(object, "/kind").to_owned(),
+        namespace: text(object, "/metadata/namespace").to_owned(),
+        name: text(object, "/metadata/name").to_owned(),
+    }
+}
+
+/// A key from its parts.
+pub(super) fn key_of(kind: &str, namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+/// The owner that controls the object.
+pub(super) fn controller(object: &Value) -> Option<&Value> {
+    list(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true)
+}
+
+/// Whether `owner` controls `object`.
+pub(super) fn is_controlled_by(object: &Value, owner: &Value) -> bool {
+    controller(object).is_some_and(|reference| reference["uid"] == owner["metadata"]["uid"])
+}
+
+/// The reference by which `owner` controls what it makes.
+pub(super) fn owner_reference(owner: &Value) -> Value {
+    json!([{
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true
+    }])
+}
+
+/// The condition of that type.
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    list(object, "/status/conditions").iter().find(|condition| condition["type"] == kind)
+}
+
+/// Whether a condition is `True`.
+pub(super) fn holds(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// Sets a condition; the transition time moves only with the status.
+pub(super) fn set_condition(object: &mut Value, kind: &str, status: &str, reason: &str, message: &str) {
+    let before = condition(object, kind).cloned();
+    let since = match &before {
+        Some(before) if before["status"] == status => before["lastTransitionTime"].clone(),
+        _ => super::clock::now(),
+    };
+    let mut condition = json!({ "type": kind, "status": status, "lastTransitionTime": since });
+    if !reason.is_empty() {
+        condition["reason"] = reason.into();
+    }
+    if !message.is_empty() {
+        condition["message"] = message.into();
+    }
+    let status = entry(object, "status");
+    let conditions = entry(status, "conditions");
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    if let Some(conditions) = conditions.as_array_mut() {
+        match conditions.iter_mut().find(|condition| condition["type"] == kind) {
+            Some(place) => *place = condition,
+            None => conditions.push(condition),
+        }
+    }
+}
+
+/// Takes a condition away.
+pub(super) fn clear_condition(object: &mut Value, kind: &str) {
+    if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+        conditions.retain(|condition| condition["type"] != kind);
+    }
+}
