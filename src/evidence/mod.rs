@@ -5,6 +5,7 @@ mod diagnose;
 mod folder;
 mod recorded;
 mod redact;
+mod slug;
 mod store;
 mod writer;
 
@@ -13,6 +14,7 @@ pub use diagnose::diagnose;
 pub use folder::Evidence;
 pub use recorded::Recorded;
 pub use redact::{REDACTED, Redactor};
+pub use slug::slug;
 use std::{io, path::PathBuf};
 pub use store::Store;
 

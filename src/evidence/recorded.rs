@@ -64,7 +64,6 @@ impl<T: Target + ?Sized> Recorded<T> {
     }
 
     /// Notes a call that has ended.
-    #[expect(clippy::needless_pass_by_value, reason = "callers make it for this call")]
     fn note<V, E: Display + std::error::Error>(
         &self,
         verb: &str,
