@@ -4,6 +4,7 @@ mod difference;
 mod error;
 mod files;
 mod image;
+pub mod json;
 pub mod kinds;
 mod kustomization;
 mod kustomize;
