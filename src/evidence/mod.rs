@@ -9,7 +9,7 @@ mod slug;
 mod store;
 mod writer;
 
-pub use clock::{Clock, rfc3339, run_id};
+pub use clock::{Clock, run_id};
 pub use diagnose::diagnose;
 pub use folder::Evidence;
 pub use recorded::Recorded;
