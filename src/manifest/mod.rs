@@ -27,7 +27,7 @@ mod yaml;
 pub use difference::Difference;
 pub use error::ManifestError;
 pub use image::{ImageRef, Version};
-pub use kustomize::renderer;
+pub use kustomize::{kubectl, renderer};
 pub use quantity::Quantity;
 pub use refusal::Refusal;
 pub use roles::Roles;
