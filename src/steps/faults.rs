@@ -26,6 +26,8 @@ pub(super) struct FaultLog {
     pub(super) began: Option<Instant>,
     /// How Redis was ended.
     pub(super) end: Option<End>,
+    /// Which instance was ended: it counts as ready no more, whatever its status still says.
+    ended: Option<Instance>,
     /// By what means data is kept, as Redis said before anything was broken.
     pub(super) means: Option<Means>,
     /// The node that is gone.
@@ -38,6 +40,37 @@ pub(super) struct FaultLog {
     watched: bool,
     /// An attempt to make a claim larger.
     pub(super) growth: Option<Growth>,
+}
+
+/// One run of a container: a pod, and how often its container had been restarted.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    uid: String,
+    restarts: u64,
+}
+
+impl Instance {
+    /// The run that the pod's status shows now.
+    fn of(pod: &Value, container: &str) -> Self {
+        Self { uid: pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned(), restarts: restarts(pod, container) }
+    }
+
+    /// Whether the status still shows this run, or an earlier one.
+    pub(super) fn is_shown_by(&self, pod: &Value, container: &str) -> bool {
+        pod["metadata"]["uid"] == self.uid.as_str() && restarts(pod, container) <= self.restarts
+    }
+}
+
+fn restarts(pod: &Value, container: &str) -> u64 {
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    statuses.filter(|status| status["name"] == container).find_map(|status| status["restartCount"].as_u64()).unwrap_or(0)
+}
+
+impl FaultLog {
+    /// The instance that a fault has ended.
+    pub(super) fn ended(&self) -> Option<Instance> {
+        self.ended.clone()
+    }
 }
 
 #[derive(Debug)]
@@ -59,12 +92,20 @@ impl From<FaultError> for Failure {
 }
 
 impl World {
+    /// Remembers which run of Redis is about to end.
+    async fn redis_is_about_to_end(&mut self) -> Step {
+        let (pod, redis) = (self.redis_pod().await?, self.redis()?);
+        self.fault.ended = Some(Instance::of(&pod, &redis.container));
+        Ok(())
+    }
+
     fn a_fault_begins(&mut self, what: &str) {
         self.fault.began = Some(Instant::now());
         self.evidence().timeline("fault", json!({ "fault": what }));
     }
 
     async fn delete_redis_pod(&mut self, how: Deletion) -> Step {
+        self.redis_is_about_to_end().await?;
         let pod = self.redis_pod().await?;
         self.a_fault_begins(&format!("pod {} deleted {how:?}", pod["metadata"]["name"]));
         self.fault.end = Some(match how {
@@ -77,12 +118,16 @@ impl World {
     }
 
     async fn kill_redis_container(&mut self, how: Kill) -> Step {
+        self.redis_is_about_to_end().await?;
         let container = self.redis_container().await?;
         self.a_fault_begins(&format!("{container} killed {how:?}"));
         self.fault.end = Some(match how {
             Kill::Term => End::ContainerTerminated,
             Kill::Kill => End::ContainerKilled,
         });
+        if self.case.is_generic() && how == Kill::Term {
+            return self.end_as_the_kubelet_does(&container).await;
+        }
         let target = self.target().await?;
         fault::kill_container(target.as_ref(), &container, how).await?;
         Ok(())
@@ -121,7 +166,6 @@ async fn the_redis_container_is_terminated(world: &mut World) -> Step {
 
 #[then(expr = "Redis is ready again within {int} seconds")]
 async fn redis_is_ready_again(world: &mut World, seconds: u64) -> Step {
-    // A container's restart is seen by its probe a moment later: until then the pod still shows the time before the fault.
     world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await?;
     if let Some(began) = world.fault.began {
         world.note(format!("ready and answering {:.1} s after the fault", began.elapsed().as_secs_f64()));
@@ -146,6 +190,7 @@ async fn redis_serves_again(world: &mut World) -> Step {
 
 #[when("the whole cluster is stopped and started")]
 async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
+    world.redis_is_about_to_end().await?;
     let before = world.redis_pod().await?;
     let container = world.redis_container().await?;
     let target = world.target().await?;
@@ -175,6 +220,7 @@ async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
 async fn the_node_is_lost(world: &mut World) -> Step {
     let target = world.target().await?;
     target.capability(Capability::NodeFaults).await?;
+    world.redis_is_about_to_end().await?;
     let pod = world.redis_pod().await?;
     let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
     world.a_fault_begins(&format!("node {node} lost"));
@@ -209,6 +255,16 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                 .iter()
                 .find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
             let Some(pod) = waiting else {
+                // A StatefulSet makes no second pod of a name before it is sure that the first one has ended.
+                let held = pods.iter().find(|pod| {
+                    belongs(pod, &redis) && pod["spec"]["nodeName"] == lost.as_str() && !pod["metadata"]["deletionTimestamp"].is_null()
+                });
+                if let Some(held) = held.filter(|_| redis.workload.kind == "StatefulSet") {
+                    let name = held["metadata"]["name"].as_str().unwrap_or_default();
+                    return Ok(Look::Ready(format!(
+                        "{name} is Terminating, and its StatefulSet makes no other before {lost} tells that it has ended"
+                    )));
+                }
                 if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True"))
                 {
                     return Err(Failure::violated(format!(
@@ -252,6 +308,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let seen = std::sync::Mutex::new(&mut together);
     Until::within(limit)
         .on(target.changes())
+        // Two that serve at once may do so for a moment only.
+        .every(Duration::from_millis(20))
         .met::<_, Failure, _>(format!("{} to run its new pod alone", redis.workload), || async {
             let pods: Vec<Value> =
                 target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
@@ -288,7 +346,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
         .await?;
     world.fault.together = together;
     world.fault.watched = true;
-    Ok(())
+    // Ready is not yet reachable: the Service follows a moment later.
+    world.redis_answers(limit).await
 }
 
 #[then("never did two Redis serve at once")]
@@ -298,7 +357,9 @@ async fn never_did_two_redis_serve(world: &mut World) -> Step {
     }
     match world.fault.together.first() {
         Some(ids) => {
-            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.iter().cloned().collect::<Vec<_>>().join(" and "))))
+            let strategy = world.redis_object().ok().map(|object| object.place_of("/spec/strategy"));
+            let ids: Vec<String> = ids.iter().cloned().collect();
+            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.join(" and "))).pointing_to(strategy))
         }
         None => Ok(()),
     }
@@ -306,6 +367,7 @@ async fn never_did_two_redis_serve(world: &mut World) -> Step {
 
 #[when("Redis is frozen")]
 async fn redis_is_frozen(world: &mut World) -> Step {
+    world.redis_is_about_to_end().await?;
     let container = world.redis_container().await?;
     let pod = world.redis_pod().await?;
     let target = world.target().await?;
@@ -334,7 +396,8 @@ fn with_slack(limit: Duration) -> Duration {
 #[then("it leaves the Service within the time that its readiness probe gives")]
 async fn it_leaves_the_service(world: &mut World) -> Step {
     let Some(limit) = probe_limit(world, "readinessProbe")? else {
-        return Err(Failure::violated("there is no readiness probe, so that a frozen Redis is still in the Service"));
+        let failure = Failure::violated("there is no readiness probe, so that a frozen Redis is still in the Service");
+        return Err(failure.pointing_to(world.place_of_field("/readinessProbe")));
     };
     let redis = world.redis()?;
     let frozen = world.fault.frozen.as_ref().ok_or_else(|| Failure::broken("nothing was frozen by an earlier step"))?;
@@ -355,7 +418,8 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
                 });
             Ok(if serving { Look::NotYet(format!("{address} is still among the ready endpoints")) } else { Look::Ready(()) })
         })
-        .await?;
+        .await
+        .map_err(|failure| failure.pointing_to(world.place_of_field("/readinessProbe")))?;
     world.note(format!("a frozen Redis left the Service after {:.1} s of at most {} s", at.elapsed().as_secs_f64(), limit.as_secs()));
     Ok(())
 }
@@ -363,7 +427,8 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
 #[then("it is restarted within the time that its liveness probe and grace period give")]
 async fn it_is_restarted(world: &mut World) -> Step {
     let Some(limit) = probe_limit(world, "livenessProbe")? else {
-        return Err(Failure::violated("there is no liveness probe, so that nothing restarts a frozen Redis"));
+        let failure = Failure::violated("there is no liveness probe, so that nothing restarts a frozen Redis");
+        return Err(failure.pointing_to(world.place_of_field("/livenessProbe")));
     };
     let limit = limit + world.grace()?;
     let frozen = world.fault.frozen.take().ok_or_else(|| Failure::broken("nothing was frozen by an earlier step"))?;
@@ -377,7 +442,8 @@ async fn it_is_restarted(world: &mut World) -> Step {
                 Err(error) => Look::NotYet(error.to_string()),
             })
         })
-        .await?;
+        .await
+        .map_err(|failure| failure.pointing_to(world.place_of_field("/livenessProbe")))?;
     world.note(format!("it was restarted after {:.1} s of at most {} s", frozen.at.elapsed().as_secs_f64(), limit.as_secs()));
     Ok(())
 }
@@ -418,4 +484,18 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
             Ok(Look::Ready(()))
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_pod_shows_of_the_time_before_the_fault_is_known_by_uid_and_restarts() {
+        let pod = |uid: &str, restarts: u64| json!({ "metadata": { "uid": uid }, "status": { "containerStatuses": [{ "name": "redis", "restartCount": restarts }] } });
+        let ended = Instance::of(&pod("a", 1), "redis");
+        assert!(ended.is_shown_by(&pod("a", 1), "redis"));
+        assert!(!ended.is_shown_by(&pod("a", 2), "redis"), "restarted in place");
+        assert!(!ended.is_shown_by(&pod("b", 0), "redis"), "another pod");
+    }
 }
