@@ -5,7 +5,7 @@
 mod subject;
 
 use crate::{
-    evidence::Store,
+    evidence::{Store, slug},
     manifest::Place,
     mutants::{Mutant, NOTHING_TO_CHANGE},
     report::Event,
@@ -112,16 +112,7 @@ impl Case {
         if self.repetition > 1 {
             words.push(self.repetition.to_string());
         }
-        let mut slug = String::new();
-        for letter in words.join("-").to_lowercase().chars() {
-            match letter {
-                'a'..='z' | '0'..='9' => slug.push(letter),
-                _ if slug.ends_with('-') => {}
-                _ => slug.push('-'),
-            }
-        }
-        slug.truncate(80);
-        slug.trim_matches('-').to_owned()
+        slug(&words.join("-").to_lowercase(), 80)
     }
 }
 

@@ -5,13 +5,13 @@ use super::{
     cluster::Cluster,
     controllers::admit_claim,
     defaults, fields,
-    json::{self, key_of, list, text, texts},
+    json::{self, key_of, list, text},
     kinds::{self, Handling},
-    merge, pods, selector,
+    merge, pods,
     store::Refusal,
 };
 use crate::{
-    manifest::Object,
+    manifest::{Object, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
 use serde_json::{Value, json};
@@ -66,9 +66,9 @@ fn judge(cluster: &Cluster, all: &[Object], object: &Object, applied: &mut Appli
                 runs(template).then_some((other, template))
             });
             let hit = match kind_name {
-                "NetworkPolicy" => workloads.find(|(_, template)| {
-                    selector::matches_selector(&object.json["spec"]["podSelector"], &texts(template, "/metadata/labels"))
-                }),
+                "NetworkPolicy" => {
+                    workloads.find(|(_, template)| selector::matches(&object.json["spec"]["podSelector"], json::labels(template)))
+                }
                 "HorizontalPodAutoscaler" => workloads.find(|(other, _)| {
                     let target = &object.json["spec"]["scaleTargetRef"];
                     target["kind"] == other["kind"] && target["name"] == other["metadata"]["name"]
@@ -176,14 +176,14 @@ pub(super) fn put(cluster: &Cluster, given: &Value) -> Result<Arc<Value>, Refusa
     let mut given = given.clone();
     drop_nulls(&mut given);
     if let Some(metadata) = given["metadata"].as_object_mut() {
-        if !kind.namespaced {
+        if !kind.is_namespaced() {
             metadata.shift_remove("namespace");
         } else if !metadata.contains_key("namespace") {
             metadata.insert("namespace".into(), "default".into());
         }
     }
     let key = json::key(&given);
-    if kind.namespaced {
+    if kind.is_namespaced() {
         let Some(namespace) = cluster.store.get(&key_of("Namespace", "", &key.namespace)) else {
             return Err(Refusal::Forbidden(format!("namespaces {:?} not found", key.namespace)));
         };
