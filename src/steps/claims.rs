@@ -21,7 +21,12 @@ fn claim(world: &World, namespace: &str, name: &str) -> Step<Object> {
         .iter()
         .find(|object| object.key() == key)
         .cloned()
-        .ok_or_else(|| Failure::violated(format!("there is no {key} in the manifests")))
+        .ok_or_else(|| missing(world, &key))
+}
+
+/// The claim is not in the manifests: what Redis has instead is where to look.
+fn missing(world: &World, key: &ObjectKey) -> Failure {
+    Failure::violated(format!("there is no {key} in the manifests")).pointing_to(world.place_of_data())
 }
 
 #[then(expr = "the claim {string} in namespace {string} asks for {string}")]
@@ -30,7 +35,7 @@ async fn the_claim_asks_for(world: &mut World, name: String, namespace: String, 
     let pointer = "/spec/resources/requests/storage";
     match claim.json.pointer(pointer).and_then(Value::as_str) {
         Some(asked) if asked == size => Ok(()),
-        asked => Err(Failure::violated(format!("the claim asks for {} at {}", asked.unwrap_or("nothing"), claim.place_of(pointer)))),
+        asked => Err(Failure::violated_at(claim.place_of(pointer), format!("the claim asks for {}", asked.unwrap_or("nothing")))),
     }
 }
 
@@ -41,7 +46,7 @@ async fn the_claim_has_the_only_mode(world: &mut World, name: String, namespace:
     if *modes == json!([mode]) {
         return Ok(());
     }
-    Err(Failure::violated(format!("its access modes are {modes} at {}", claim.place_of("/spec/accessModes"))))
+    Err(Failure::violated_at(claim.place_of("/spec/accessModes"), format!("its access modes are {modes}")))
 }
 
 #[then(expr = "the claim {string} in namespace {string} names no storage class")]
@@ -49,7 +54,7 @@ async fn the_claim_names_no_class(world: &mut World, name: String, namespace: St
     let claim = claim(world, &namespace, &name)?;
     match claim.json.pointer("/spec/storageClassName") {
         None | Some(Value::Null) => Ok(()),
-        Some(class) => Err(Failure::violated(format!("it names the class {class} at {}", claim.place_of("/spec/storageClassName")))),
+        Some(class) => Err(Failure::violated_at(claim.place_of("/spec/storageClassName"), format!("it names the class {class}"))),
     }
 }
 
@@ -57,7 +62,7 @@ async fn the_claim_names_no_class(world: &mut World, name: String, namespace: St
 async fn the_claim_is_bound(world: &mut World, name: String, namespace: String, seconds: u64) -> Step {
     let key = claim_key(&namespace, &name);
     if world.set()?.objects.iter().all(|object| object.key() != key) {
-        return Err(Failure::violated(format!("there is no {key} in the manifests")));
+        return Err(missing(world, &key));
     }
     let target = world.target().await?;
     Until::within(Duration::from_secs(seconds))
@@ -91,7 +96,9 @@ async fn the_claim_is_pending(world: &mut World, name: String, namespace: String
         .met::<_, Failure, _>(format!("an event of {key} that names {words:?}"), || async {
             let phase = phase(target.get(&key).await?.as_ref());
             if phase != "Pending" {
-                return Err(Failure::violated(format!("{key} is {phase}, not Pending")));
+                let claim = world.set().ok().and_then(|set| set.get(&key).map(|claim| claim.place_of("/spec")));
+                let failure = Failure::violated(format!("{key} is {phase}, not Pending"));
+                return Err(failure.pointing_to(claim.or_else(|| world.place_of_data())));
             }
             let event = last_event(&target.list("Event", Some(&namespace)).await?, &key);
             Ok(if event.contains(&words) { Look::Ready(event) } else { Look::NotYet(event) })
@@ -106,7 +113,8 @@ async fn applied_without_the_claim(world: &mut World, name: String) -> Step {
     let set = world.take_set(".").await?;
     let rest: Vec<Object> = set.objects.iter().filter(|object| !is_claim(object, &name)).cloned().collect();
     if rest.len() == set.objects.len() {
-        return Err(Failure::violated(format!("there is no claim {name} in the manifests that could come later")));
+        let failure = Failure::violated(format!("there is no claim {name} in the manifests that could come later"));
+        return Err(failure.pointing_to(world.place_of_data()));
     }
     world.apply(&rest).await
 }
@@ -141,7 +149,7 @@ async fn the_variant_changes_only_the_class(world: &mut World, variant: String, 
 async fn the_claim_is_patched(world: &mut World, name: String, namespace: String, size: String) -> Step {
     let key = claim_key(&namespace, &name);
     let target = world.target().await?;
-    let before = target.get(&key).await?.ok_or_else(|| Failure::violated(format!("there is no {key}")))?;
+    let before = target.get(&key).await?.ok_or_else(|| missing(world, &key))?;
     let answer = target.patch(&key, &json!({ "spec": { "resources": { "requests": { "storage": size } } } })).await;
     let outcome = match answer {
         Ok(_) => Ok(()),

@@ -68,11 +68,12 @@ fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
 }
 
 fn name_class(set: &mut ManifestSet, class: &str) -> Step {
+    let data = Redis::in_set(set, None)?.role.data.place;
     let claim = set
         .objects
         .iter_mut()
         .find(|object| object.json["kind"] == "PersistentVolumeClaim")
-        .ok_or_else(|| Failure::violated("the set has no claim whose class could be named"))?;
+        .ok_or_else(|| Failure::violated_at(data, "the set has no claim whose class could be named"))?;
     claim.json["spec"]["storageClassName"] = json!(class);
     Ok(())
 }
