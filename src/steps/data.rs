@@ -97,7 +97,11 @@ impl World {
         // Nothing is broken yet: a Redis that takes only some of the writes would be held to those alone.
         if let Some(outage) = ledger.outage() {
             let of = ledger.writes.len();
-            return Err(Failure::violated(format!("{} of {of} writes failed before anything was broken: {}", outage.refused + outage.unknown, outage.reason)));
+            return Err(Failure::violated(format!(
+                "{} of {of} writes failed before anything was broken: {}",
+                outage.refused + outage.unknown,
+                outage.reason
+            )));
         }
         self.data.ledger.extend(ledger);
         Ok(())

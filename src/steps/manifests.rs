@@ -48,6 +48,14 @@ async fn redis_mounts_the_claim(world: &mut World, claim: String) -> Step {
         let place = workload.place_of(&format!("{}/volumeMounts", redis.container_pointer()));
         return Err(Failure::violated(format!("{path}, below the data directory {}, is on {}, at {place}", data.dir, describe(volume))));
     }
+    let read_only = format!("{}/readOnly", data.mount);
+    if workload.json.pointer(&read_only) == Some(&Value::Bool(true)) {
+        return Err(Failure::violated(format!(
+            "the data directory {} is mounted to be read only, at {}",
+            data.dir,
+            workload.place_of(&read_only)
+        )));
+    }
     match redis.claim() {
         Some(name) if name == claim => Ok(()),
         Some(name) => Err(Failure::violated(format!("the data directory {} is on the claim {name}, at {}", data.dir, data.place))),
@@ -263,10 +271,14 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
     // Every container of the pod: a proxy beside Redis opens it as well.
     let containers = format!("{}/spec/containers", redis.template);
     for (container, _) in workload.items_at(&containers) {
-        for (port, _) in
-            workload.items_at(&format!("{container}/ports")).filter(|(_, port)| port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0)))
+        for (port, _) in workload
+            .items_at(&format!("{container}/ports"))
+            .filter(|(_, port)| port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0)))
         {
-            return Err(Failure::violated(format!("the pod of Redis has a port of the host, at {}", workload.place_of(&format!("{port}/hostPort")))));
+            return Err(Failure::violated(format!(
+                "the pod of Redis has a port of the host, at {}",
+                workload.place_of(&format!("{port}/hostPort"))
+            )));
         }
     }
     Ok(())
@@ -301,7 +313,8 @@ fn mentions_namespace(value: &Value, namespace: &str) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(key, value)| {
             let names = value.as_str().is_some_and(|text| {
-                (key == "namespace" && text == namespace) || text.split('.').nth(1).is_some_and(|second| second.split(':').next() == Some(namespace))
+                (key == "namespace" && text == namespace)
+                    || text.split('.').nth(1).is_some_and(|second| second.split(':').next() == Some(namespace))
             });
             key != "metadata" && (names || mentions_namespace(value, namespace))
         }),
@@ -331,7 +344,9 @@ async fn the_secret_s_key_is(world: &mut World, key: String, secret: String, exp
     let object = set
         .objects
         .iter()
-        .find(|object| object.json["kind"] == "Secret" && object.json["metadata"]["name"] == secret.as_str() && object.namespace() == namespace)
+        .find(|object| {
+            object.json["kind"] == "Secret" && object.json["metadata"]["name"] == secret.as_str() && object.namespace() == namespace
+        })
         .ok_or_else(|| Failure::violated(format!("there is no secret {secret} in namespace {namespace} of the manifests")))?;
     let value = secret_value(object, &key)?;
     if value != expected {
@@ -410,4 +425,47 @@ fn nine_by_role(world: &mut World, expected: usize) -> Step {
     }
     world.note("the tree has another layout: the document's nine resources were found by what they are");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case(&["redis-cli", "ping"], true)]
+    #[case(&["sh", "-c", "redis-cli ping"], true)]
+    #[case(&["/bin/sh", "-ec", "exec redis-cli ping | grep -qx PONG"], true)]
+    #[case(&["sh", "-c", "redis-cli ping || true"], false)]
+    #[case(&["sh", "-c", "redis-cli ping; exit 0"], false)]
+    #[case(&["sh", "-c", "redis-cli ping | cat || true"], false)]
+    #[case(&["echo", "redis-cli ping"], false)]
+    #[case(&["sh", "-c", "true # redis-cli ping"], false)]
+    #[case(&[], false)]
+    fn a_probe_ends_as_its_command_does(#[case] words: &[&str], #[case] decided: bool) {
+        assert_eq!(decides(words, "redis-cli ping"), decided);
+    }
+
+    #[test]
+    fn a_route_in_another_namespace_names_the_service_s_own() {
+        let gateway = json!({ "spec": { "rules": [{ "backendRefs": [{ "name": "redis", "namespace": "a" }] }] } });
+        let istio = json!({ "metadata": { "namespace": "a" }, "spec": { "tcp": [{ "destination": { "host": "redis.b.svc" } }] } });
+        assert!(mentions_service(&gateway, "redis") && mentions_namespace(&gateway, "a") && !mentions_namespace(&gateway, "b"));
+        assert!(mentions_service(&istio, "redis") && mentions_namespace(&istio, "b") && !mentions_namespace(&istio, "a"));
+    }
+
+    #[test]
+    fn what_scales_redis_is_found_and_what_scales_another_is_not() {
+        let text = |name: &str| {
+            format!(
+                "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{ name: h, namespace: a }}\nspec: {{ scaleTargetRef: {{ kind: Deployment, name: {name} }} }}\n"
+            )
+        };
+        let workload = ObjectKey { kind: "Deployment".into(), namespace: "a".into(), name: "redis".into() };
+        let scales = |name: &str| {
+            let set = ManifestSet::parse(&text(name), std::path::Path::new("a.yaml")).expect("manifests");
+            scaler_of(&set, &workload).is_some()
+        };
+        assert!(scales("redis") && !scales("dispatcher"));
+    }
 }
