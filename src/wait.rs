@@ -49,9 +49,11 @@ impl Until {
         self
     }
 
-    /// Looks at each change too, so that no time is lost between two looks.
+    /// Looks at each change, so that no time is lost between two looks, and else only now and then: twenty waits that look fifty times
+    /// a second each would be the load that they wait for.
     #[must_use]
     pub fn on(mut self, changes: watch::Receiver<u64>) -> Self {
+        self.every = self.every.max(Duration::from_millis(200));
         self.changes = Some(changes);
         self
     }

@@ -88,6 +88,11 @@ impl Session {
         LocalSet::new().block_on(&self.runtime, self.runner.run(cases))
     }
 
+    /// Waits for what must be known before cases are tried.
+    pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// What the reader must know of the systems as a whole.
     pub(super) fn remarks(&self) -> Vec<String> {
         self.subjects.iter().flat_map(|subject| subject.remarks()).collect()

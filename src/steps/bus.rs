@@ -3,7 +3,7 @@
 use super::{Failure, Step, World, servers};
 use crate::{
     fault::condition,
-    manifest::{ObjectKey, Roles, Workload},
+    manifest::{ManifestSet, ObjectKey, Place, Roles, Workload},
     target::Capability,
     traffic::HttpRequest,
     wait::{Look, Until},
@@ -29,7 +29,8 @@ async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
     let candidates = roles.clients.iter().filter(|client| !client.ends && client.id.workload.namespace == redis.workload.namespace);
     let found = candidates.filter_map(|client| Some((client, servers::ports_of(set.as_ref(), &client.id.workload)?))).next();
     let Some((client, (service, port))) = found else {
-        return Err(Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher"));
+        let failure = Failure::violated("no workload behind a Service connects to this Redis: there is no dispatcher");
+        return Err(failure.pointing_to(led_astray(set.as_ref())));
     };
     if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.id.workload) {
         let reason = format!(
@@ -43,6 +44,14 @@ async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
         world.helped_by(&fixture.program);
     }
     Ok((workload, format!("http://{}.{}:{port}", service.name, service.namespace)))
+}
+
+/// Where an address of some Redis stands that a workload is given; asked only where none of them leads to this one.
+fn led_astray(set: &ManifestSet) -> Option<Place> {
+    let containers = set.workloads().flat_map(|workload| workload.containers().collect::<Vec<_>>());
+    let mut variables = containers.flat_map(|container| set.environment(&container));
+    let is_address = |value: &str| ["redis://", "rediss://"].iter().any(|scheme| value.trim().starts_with(scheme));
+    variables.find(|variable| variable.value.as_deref().is_some_and(is_address)).map(|variable| variable.place)
 }
 
 /// One request to the dispatcher: status and body, or what came instead.

@@ -19,11 +19,12 @@ fn claim_key(namespace: &str, name: &str) -> ObjectKey {
 fn claim(world: &World, namespace: &str, name: &str) -> Step<Object> {
     let key = claim_key(namespace, name);
     let set = world.set()?;
-    set.objects
-        .iter()
-        .find(|object| object.key() == key)
-        .cloned()
-        .ok_or_else(|| Failure::violated(format!("there is no {key} in the manifests")))
+    set.objects.iter().find(|object| object.key() == key).cloned().ok_or_else(|| missing(world, &key))
+}
+
+/// The claim is not in the manifests: what Redis has instead is where to look.
+fn missing(world: &World, key: &ObjectKey) -> Failure {
+    Failure::violated(format!("there is no {key} in the manifests")).pointing_to(world.place_of_data())
 }
 
 #[then(expr = "the claim {string} in namespace {string} asks for {string}")]
@@ -35,7 +36,7 @@ async fn the_claim_asks_for(world: &mut World, name: String, namespace: String, 
     let quantity = |text: &str| text.parse::<Quantity>().ok();
     match asked.and_then(quantity) {
         Some(asked) if Some(&asked) == quantity(&size).as_ref() => Ok(()),
-        _ => Err(Failure::violated(format!("the claim asks for {} at {}", asked.unwrap_or("nothing"), claim.place_of(pointer)))),
+        _ => Err(Failure::violated_at(claim.place_of(pointer), format!("the claim asks for {}", asked.unwrap_or("nothing")))),
     }
 }
 
@@ -46,7 +47,7 @@ async fn the_claim_has_the_only_mode(world: &mut World, name: String, namespace:
     if *modes == json!([mode]) {
         return Ok(());
     }
-    Err(Failure::violated(format!("its access modes are {modes} at {}", claim.place_of("/spec/accessModes"))))
+    Err(Failure::violated_at(claim.place_of("/spec/accessModes"), format!("its access modes are {modes}")))
 }
 
 #[then(expr = "the claim {string} in namespace {string} names no storage class")]
@@ -54,11 +55,11 @@ async fn the_claim_names_no_class(world: &mut World, name: String, namespace: St
     let claim = claim(world, &namespace, &name)?;
     // How a class was named before the field was there; API servers still heed it.
     if let Some(class) = claim.json["metadata"]["annotations"].get(CLASS_ANNOTATION) {
-        return Err(Failure::violated(format!("its annotation {CLASS_ANNOTATION} names the class {class} at {}", claim.place)));
+        return Err(Failure::violated_at(claim.place.clone(), format!("its annotation {CLASS_ANNOTATION} names the class {class}")));
     }
     match claim.json.pointer("/spec/storageClassName") {
         None | Some(Value::Null) => Ok(()),
-        Some(class) => Err(Failure::violated(format!("it names the class {class} at {}", claim.place_of("/spec/storageClassName")))),
+        Some(class) => Err(Failure::violated_at(claim.place_of("/spec/storageClassName"), format!("it names the class {class}"))),
     }
 }
 
@@ -66,7 +67,7 @@ async fn the_claim_names_no_class(world: &mut World, name: String, namespace: St
 async fn the_claim_is_bound(world: &mut World, name: String, namespace: String, seconds: u64) -> Step {
     let key = claim_key(&namespace, &name);
     if world.set()?.objects.iter().all(|object| object.key() != key) {
-        return Err(Failure::violated(format!("there is no {key} in the manifests")));
+        return Err(missing(world, &key));
     }
     let target = world.target().await?;
     Until::within(Duration::from_secs(seconds))
@@ -100,7 +101,9 @@ async fn the_claim_is_pending(world: &mut World, name: String, namespace: String
         .met::<_, Failure, _>(format!("an event of {key} that names {words:?}"), || async {
             let phase = phase(target.get(&key).await?.as_ref());
             if phase != "Pending" {
-                return Err(Failure::violated(format!("{key} is {phase}, not Pending")));
+                let claim = world.set().ok().and_then(|set| set.get(&key).map(|claim| claim.place_of("/spec")));
+                let failure = Failure::violated(format!("{key} is {phase}, not Pending"));
+                return Err(failure.pointing_to(claim.or_else(|| world.place_of_data())));
             }
             let event = last_event(&target.list("Event", Some(&namespace)).await?, &key);
             Ok(if event.contains(&words) { Look::Ready(event) } else { Look::NotYet(event) })
@@ -115,7 +118,8 @@ async fn applied_without_the_claim(world: &mut World, name: String) -> Step {
     let set = world.take_set(".").await?;
     let rest: Vec<Object> = set.objects.iter().filter(|object| !is_claim(object, &name)).cloned().collect();
     if rest.len() == set.objects.len() {
-        return Err(Failure::violated(format!("there is no claim {name} in the manifests that could come later")));
+        let failure = Failure::violated(format!("there is no claim {name} in the manifests that could come later"));
+        return Err(failure.pointing_to(world.place_of_data()));
     }
     world.apply(&rest).await
 }
@@ -150,7 +154,7 @@ async fn the_variant_changes_only_the_class(world: &mut World, variant: String, 
 async fn the_claim_is_patched(world: &mut World, name: String, namespace: String, size: String) -> Step {
     let key = claim_key(&namespace, &name);
     let target = world.target().await?;
-    let before = target.get(&key).await?.ok_or_else(|| Failure::violated(format!("there is no {key}")))?;
+    let before = target.get(&key).await?.ok_or_else(|| missing(world, &key))?;
     if is_at_least(&before["status"]["capacity"]["storage"], &size) {
         return Err(Failure::broken(format!(
             "{key} holds {} before the patch, so that growing to {size} cannot be tried",

@@ -1,13 +1,20 @@
 //! Phrases about data: what clients write, and what is still there.
 
 use super::{Failure, Step, World};
-use crate::traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing};
+use crate::{
+    target::Target,
+    traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing},
+    wait::{Look, Until},
+};
 use cucumber::{given, then, when};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// Acknowledged writes after which writers are under way: several rounds of four writers over three databases.
-const UNDER_WAY: u64 = 60;
+/// Acknowledged writes after which writers are under way: two rounds of four writers over three databases.
+const UNDER_WAY: u64 = 24;
+/// Writes a second of clients that keep writing: so many that an outage is measured to some milliseconds, and so few that a minute of
+/// them leaves the cores to Redis.
+const PACE: f64 = 500.0;
 
 /// Two servers behind one address are both met by so many connections, but for one case in half a million.
 const CONNECTIONS: usize = 20;
@@ -28,6 +35,23 @@ pub(super) struct Data {
 }
 
 impl Data {
+    /// The client pod of this scenario, if it was made already.
+    pub(super) fn known_client(&self) -> Option<Arc<Client>> {
+        self.client.clone()
+    }
+
+    pub(super) fn keep_client(&mut self, client: Arc<Client>) {
+        self.client = Some(client);
+    }
+
+    /// The client that is there, or a new one: apart from the world, so that something else can go on meanwhile.
+    pub(super) async fn client_or_new(known: Option<Arc<Client>>, target: Arc<dyn Target>, namespace: &str) -> Step<Arc<Client>> {
+        match known {
+            Some(client) => Ok(client),
+            None => Ok(Arc::new(Client::attach(target, namespace).await?)),
+        }
+    }
+
     /// Ends writers that a failed step left behind.
     pub(super) async fn stop_writing(&mut self) {
         if let Some(writing) = self.writing.take()
@@ -41,12 +65,9 @@ impl Data {
 impl World {
     /// The client pod of this scenario, made at the first call.
     pub(super) async fn client(&mut self) -> Step<Arc<Client>> {
-        if let Some(client) = &self.data.client {
-            return Ok(Arc::clone(client));
-        }
         let namespace = self.redis()?.workload.namespace;
-        let client = Arc::new(Client::attach(self.target().await?, &namespace).await?);
-        self.data.client = Some(Arc::clone(&client));
+        let client = Data::client_or_new(self.data.known_client(), self.target().await?, &namespace).await?;
+        self.data.keep_client(Arc::clone(&client));
         Ok(client)
     }
 
@@ -61,6 +82,9 @@ impl World {
 
     /// Where clients find Redis: its Service by name, or the pod itself where no Service leads to it.
     pub(super) async fn endpoint(&mut self, database: u64) -> Step<Endpoint> {
+        if self.case.is_generic() {
+            return self.chosen_endpoint(database).await;
+        }
         let redis = self.redis()?;
         let password = self.password()?;
         let db = u32::try_from(database).map_err(|_| Failure::broken(format!("{database} is no database number")))?;
@@ -104,7 +128,25 @@ impl World {
             )));
         }
         self.data.ledger.extend(ledger);
-        Ok(())
+        self.nothing_is_held_back(&endpoint).await
+    }
+
+    /// Waits until Redis has handed every write to the system: under `everysec` it may answer up to two seconds earlier while its disk is
+    /// busy, and a kill in that time loses what nobody promised to keep.
+    async fn nothing_is_held_back(&mut self, endpoint: &Endpoint) -> Step {
+        let client = self.client().await?;
+        Until::within(Duration::from_secs(20))
+            .met::<_, Failure, _>("Redis to write what it holds back of its append-only file", || async {
+                // Without INFO (renamed, forbidden) there is nothing to ask.
+                let Some(info) = client.command(endpoint, &["INFO", "persistence"]).await?.text() else { return Ok(Look::Ready(())) };
+                let held: u64 = info
+                    .lines()
+                    .find_map(|line| line.trim().strip_prefix("aof_buffer_length:"))
+                    .and_then(|length| length.parse().ok())
+                    .unwrap_or(0);
+                Ok(if held == 0 { Look::Ready(()) } else { Look::NotYet(format!("{held} bytes are held back")) })
+            })
+            .await
     }
 
     /// Lets clients write until the ledger is asked for.
@@ -183,12 +225,12 @@ async fn clients_have_written_streams(world: &mut World) -> Step {
 
 #[given("tenants keep registering")]
 async fn tenants_keep_registering(world: &mut World) -> Step {
-    world.keep_writing(tenants().per_second(200.0)).await
+    world.keep_writing(tenants().per_second(PACE)).await
 }
 
 #[given("clients keep writing streams")]
 async fn clients_keep_writing_streams(world: &mut World) -> Step {
-    world.keep_writing(streams().per_second(200.0)).await
+    world.keep_writing(streams().per_second(PACE)).await
 }
 
 #[then("every acknowledged write is still there")]
@@ -198,7 +240,7 @@ async fn every_write_is_still_there(world: &mut World) -> Step {
         world.note(format!("{comparison}"));
         return Ok(());
     }
-    Err(Failure::violated(comparison.to_string()))
+    Err(Failure::violated(comparison.to_string()).pointing_to(world.place_of_data()))
 }
 
 #[then("every acknowledged write is lost")]
@@ -208,7 +250,8 @@ async fn every_write_is_lost(world: &mut World) -> Step {
         world.note(format!("{comparison}"));
         return Ok(());
     }
-    Err(Failure::violated(format!("{} acknowledged writes are still there: {comparison}", comparison.kept)))
+    let failure = Failure::violated(format!("{} acknowledged writes are still there: {comparison}", comparison.kept));
+    Err(failure.pointing_to(world.place_of_data()))
 }
 
 #[then("what was acknowledged is kept as far as the manifests promise")]
@@ -220,7 +263,7 @@ async fn kept_as_far_as_promised(world: &mut World) -> Step {
         return Ok(());
     }
     match promise {
-        Some(promise) => Err(Failure::violated(format!("{promise}, and yet: {comparison}"))),
+        Some(promise) => Err(Failure::violated(format!("{promise}, and yet: {comparison}")).pointing_to(world.place_of_data())),
         None => {
             world.note(format!("loses, as the manifests promise nothing here: {comparison}"));
             Ok(())

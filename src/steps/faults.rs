@@ -125,15 +125,11 @@ impl World {
             Kill::Term => End::ContainerTerminated,
             Kill::Kill => End::ContainerKilled,
         });
-        let target = self.target().await?;
-        match fault::kill_container(target.as_ref(), &container, how).await {
-            // A shell as first process swallows it; then the kubelet kills, and so do we.
-            Err(FaultError::Unproved(_)) if how == Kill::Term => {
-                fault::kill_container(target.as_ref(), &container, Kill::Kill).await?;
-                self.note("Redis does not end on SIGTERM: its first process does not pass it on; it was killed");
-            }
-            other => drop(other?),
+        if self.case.is_generic() && how == Kill::Term {
+            return self.end_as_the_kubelet_does(&container).await;
         }
+        let target = self.target().await?;
+        fault::kill_container(target.as_ref(), &container, how).await?;
         Ok(())
     }
 }
@@ -259,6 +255,16 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                 .iter()
                 .find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
             let Some(pod) = waiting else {
+                // A StatefulSet makes no second pod of a name before it is sure that the first one has ended.
+                let held = pods.iter().find(|pod| {
+                    belongs(pod, &redis) && pod["spec"]["nodeName"] == lost.as_str() && !pod["metadata"]["deletionTimestamp"].is_null()
+                });
+                if let Some(held) = held.filter(|_| redis.workload.kind == "StatefulSet") {
+                    let name = held["metadata"]["name"].as_str().unwrap_or_default();
+                    return Ok(Look::Ready(format!(
+                        "{name} is Terminating, and its StatefulSet makes no other before {lost} tells that it has ended"
+                    )));
+                }
                 if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True"))
                 {
                     return Err(Failure::violated(format!(
@@ -309,6 +315,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let seen = std::sync::Mutex::new(&mut together);
     Until::within(limit)
         .on(target.changes())
+        // Two that serve at once may do so for a moment only.
+        .every(Duration::from_millis(20))
         .met::<_, Failure, _>(format!("{} to run its new pod alone", redis.workload), || async {
             let pods: Vec<Value> =
                 target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
@@ -351,7 +359,8 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     }
     world.fault.together = together;
     world.fault.watched = true;
-    Ok(())
+    // Ready is not yet reachable: the Service follows a moment later.
+    world.redis_answers(limit).await
 }
 
 #[then("never did two Redis serve at once")]
@@ -361,7 +370,9 @@ async fn never_did_two_redis_serve(world: &mut World) -> Step {
     }
     match world.fault.together.first() {
         Some(ids) => {
-            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.iter().cloned().collect::<Vec<_>>().join(" and "))))
+            let strategy = world.redis_object().ok().map(|object| object.place_of("/spec/strategy"));
+            let ids: Vec<String> = ids.iter().cloned().collect();
+            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.join(" and "))).pointing_to(strategy))
         }
         None => Ok(()),
     }
@@ -423,7 +434,8 @@ fn with_slack(limit: Duration) -> Duration {
 #[then("it leaves the Service within the time that its readiness probe gives")]
 async fn it_leaves_the_service(world: &mut World) -> Step {
     let Some(limit) = probe_limit(world, "readinessProbe")? else {
-        return Err(Failure::violated("there is no readiness probe, so that a frozen Redis is still in the Service"));
+        let failure = Failure::violated("there is no readiness probe, so that a frozen Redis is still in the Service");
+        return Err(failure.pointing_to(world.place_of_field("/readinessProbe")));
     };
     let redis = world.redis()?;
     let frozen = world.fault.frozen.as_ref().ok_or_else(|| Failure::broken("nothing was frozen by an earlier step"))?;
@@ -443,7 +455,8 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
             }
             Ok(Look::Ready(()))
         })
-        .await?;
+        .await
+        .map_err(|failure| failure.pointing_to(world.place_of_field("/readinessProbe")))?;
     world.note(format!("a frozen Redis left the Service after {:.1} s of at most {} s", at.elapsed().as_secs_f64(), limit.as_secs()));
     Ok(())
 }
@@ -451,7 +464,8 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
 #[then("it is restarted within the time that its liveness probe and grace period give")]
 async fn it_is_restarted(world: &mut World) -> Step {
     let Some(limit) = probe_limit(world, "livenessProbe")? else {
-        return Err(Failure::violated("there is no liveness probe, so that nothing restarts a frozen Redis"));
+        let failure = Failure::violated("there is no liveness probe, so that nothing restarts a frozen Redis");
+        return Err(failure.pointing_to(world.place_of_field("/livenessProbe")));
     };
     let limit = limit + world.grace()?;
     let frozen = world.fault.frozen.take().ok_or_else(|| Failure::broken("nothing was frozen by an earlier step"))?;
@@ -465,7 +479,8 @@ async fn it_is_restarted(world: &mut World) -> Step {
                 Err(error) => Look::NotYet(error.to_string()),
             })
         })
-        .await?;
+        .await
+        .map_err(|failure| failure.pointing_to(world.place_of_field("/livenessProbe")))?;
     world.note(format!("it was restarted after {:.1} s of at most {} s", frozen.at.elapsed().as_secs_f64(), limit.as_secs()));
     Ok(())
 }
@@ -573,4 +588,13 @@ kind: Service
 metadata: { name: redis, namespace: a }
 spec: { selector: { app: redis }, ports: [{ port: 6379 }] }
 ";
+
+    #[test]
+    fn what_a_pod_shows_of_the_time_before_the_fault_is_known_by_uid_and_restarts() {
+        let pod = |uid: &str, restarts: u64| json!({ "metadata": { "uid": uid }, "status": { "containerStatuses": [{ "name": "redis", "restartCount": restarts }] } });
+        let ended = Instance::of(&pod("a", 1), "redis");
+        assert!(ended.is_shown_by(&pod("a", 1), "redis"));
+        assert!(!ended.is_shown_by(&pod("a", 2), "redis"), "restarted in place");
+        assert!(!ended.is_shown_by(&pod("b", 0), "redis"), "another pod");
+    }
 }

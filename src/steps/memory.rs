@@ -15,6 +15,9 @@ const VALUE: usize = 16_000;
 /// Entries that each stream is given, in one command.
 const ENTRIES: u64 = 10;
 
+/// Which settings decide on what is evicted.
+const POLICY: [&str; 2] = ["maxmemory-policy", "maxmemory"];
+
 /// What an earlier step did to the store.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
@@ -42,7 +45,8 @@ async fn figure(world: &mut World, endpoint: &Endpoint, name: &str) -> Step<u64>
 async fn capacity(world: &mut World, percent: u64) -> Step<u64> {
     let most: u64 = world.setting("maxmemory").await?.parse().map_err(|_| Failure::broken("maxmemory is no number"))?;
     if most == 0 {
-        return Err(Failure::violated("maxmemory is 0: nothing bounds the store, so that nothing is ever evicted"));
+        let failure = Failure::violated("maxmemory is 0: nothing bounds the store, so that nothing is ever evicted");
+        return Err(failure.pointing_to(world.place_of_setting(&["maxmemory"])));
     }
     Ok(most * percent / 100 / VALUE as u64)
 }
@@ -121,7 +125,12 @@ fn pressure(world: &World) -> Step<&Pressure> {
 
 #[then("no write was refused")]
 async fn no_write_was_refused(world: &mut World) -> Step {
-    let tally = &pressure(world)?.refused;
+    refused_none(pressure(world)?).map_err(|failure| failure.pointing_to(world.place_of_setting(&POLICY)))
+}
+
+/// Whether every write of the step was acknowledged.
+fn refused_none(pressure: &Pressure) -> Step {
+    let tally = &pressure.refused;
     if tally.acknowledged == 0 {
         return Err(Failure::broken("no write was acknowledged at all"));
     }
@@ -137,13 +146,13 @@ async fn evicted_keys_had_been_idle(world: &mut World, percent: u64) -> Step {
     let pressure = pressure(world)?;
     let all = pressure.idle_gone + pressure.busy_gone + pressure.fresh_gone;
     if all == 0 {
-        return Err(Failure::violated("no key was evicted"));
+        return Err(Failure::violated("no key was evicted").pointing_to(world.place_of_setting(&POLICY)));
     }
     pressure.suffices()?;
     let share = pressure.idle_gone * 100 / all;
     let text = format!("{share} percent of {all} evicted keys had been idle ({} busy, {} fresh)", pressure.busy_gone, pressure.fresh_gone);
     if share < percent {
-        return Err(Failure::violated(text));
+        return Err(Failure::violated(text).pointing_to(world.place_of_setting(&POLICY)));
     }
     world.note(text);
     Ok(())
@@ -159,7 +168,8 @@ async fn used_memory_stays_within_maxmemory(world: &mut World) -> Step {
     let write = VALUE as u64 + 4096;
     let counted = used.saturating_sub(not_counted);
     if counted > most + write {
-        return Err(Failure::violated(format!("{counted} bytes count, over maxmemory {most} and one write of {write}")));
+        let failure = Failure::violated(format!("{counted} bytes count, over maxmemory {most} and one write of {write}"));
+        return Err(failure.pointing_to(world.place_of_setting(&["maxmemory"])));
     }
     world.note(format!("{counted} bytes of at most {most} are used"));
     Ok(())
@@ -194,7 +204,9 @@ async fn streams_are_written_under_pressure(world: &mut World, evictions: u64) -
 #[then("each stream is whole or gone")]
 async fn each_stream_is_whole_or_gone(world: &mut World) -> Step {
     let pressure = pressure(world)?;
-    pressure.suffices()?;
+    let policy = || world.place_of_setting(&POLICY);
+    refused_none(pressure).map_err(|failure| failure.pointing_to(policy()))?;
+    pressure.suffices().map_err(|failure| failure.pointing_to(policy()))?;
     if pressure.torn > 0 {
         return Err(Failure::violated(format!("{} streams have lost some of their entries", pressure.torn)));
     }
@@ -234,7 +246,7 @@ async fn the_store_is_filled(world: &mut World) -> Step {
     let mut bytes = 0;
     let mut died_at = None;
     while bytes < MOST {
-        held.push(client.hold(&endpoint, REPLIES).await?);
+        let holding = client.hold(&endpoint, REPLIES).await;
         bytes += REPLIES;
         // A process that is being killed is still listed for a moment, and answers no more.
         let alive = Until::within(Duration::from_secs(60))
@@ -252,6 +264,8 @@ async fn the_store_is_filled(world: &mut World) -> Step {
             died_at = Some(bytes);
             break;
         }
+        // Only a Redis that lives must take the next client.
+        held.push(holding?);
     }
     for holding in held {
         holding.release().await?;

@@ -2,8 +2,9 @@
 
 use super::{Failure, Step, World};
 use crate::{
+    manifest::Place,
     target::ContainerRef,
-    traffic::{Answer, Endpoint},
+    traffic::{Answer, Endpoint, Limits},
     wait::{Look, Until},
 };
 use cucumber::{given, then, when};
@@ -15,9 +16,12 @@ impl World {
     pub(super) async fn redis_answers(&mut self, limit: Duration) -> Step {
         let endpoint = self.endpoint(0).await?;
         let client = self.client().await?;
+        // A Service follows its pods within milliseconds here; a refused connection costs nobody anything.
         Until::within(limit)
+            .every(Duration::from_millis(5))
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
-                Ok(match client.command(&endpoint, &["PING"]).await? {
+                // Short, since a packet to a pod that has gone is never answered, and the next try may reach the new one.
+                Ok(match client.command_within(&endpoint, &["PING"], Limits::default()).await? {
                     answer if answer.is_pong() => Look::Ready(()),
                     other => Look::NotYet(other.to_string()),
                 })
@@ -34,6 +38,30 @@ impl World {
         }
         command.extend(words);
         self.ask(container, &command).await
+    }
+
+    /// Where the manifests decide on one of these settings: the line that sets it, else the container of Redis.
+    pub(super) fn place_of_setting(&self, names: &[&str]) -> Option<Place> {
+        let role = self.redis().ok()?.role;
+        Some(names.iter().find_map(|name| role.config.setting(name)).map_or(role.id.place, |setting| setting.place.clone()))
+    }
+
+    /// Where the manifests say under which data directory lies what.
+    pub(super) fn place_of_data(&self) -> Option<Place> {
+        self.redis().ok().map(|redis| redis.role.data.place)
+    }
+
+    /// Where a field of the Redis container stands, or would.
+    pub(super) fn place_of_field(&self, field: &str) -> Option<Place> {
+        let (object, redis) = (self.redis_object().ok()?, self.redis().ok()?);
+        Some(object.place_of(&format!("{}{field}", redis.container_pointer())))
+    }
+
+    /// Where the Services of Redis stand; its workload where it has none.
+    fn place_of_service(&self) -> Option<Place> {
+        let (set, redis) = (self.set().ok()?, self.redis().ok()?);
+        let service = redis.services().find_map(|key| set.get(key)).map(|service| service.place_of("/metadata/name"));
+        Some(service.unwrap_or(redis.role.id.place))
     }
 
     /// One setting of the running Redis.
@@ -57,6 +85,9 @@ impl World {
 
 #[given("Redis runs from the manifests")]
 async fn redis_runs_from_the_manifests(world: &mut World) -> Step {
+    if world.case.is_generic() {
+        return world.run_any_set().await;
+    }
     let set = world.take_set(".").await?;
     world.apply(&set.objects).await?;
     world.redis_becomes_ready(None).await
@@ -91,7 +122,10 @@ async fn clients_reach_redis_through_a_service(world: &mut World) -> Step {
 async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
     let target = world.target().await?;
     let redis = world.redis()?;
-    let claim = redis.claim().ok_or_else(|| Failure::violated(format!("Redis mounts no claim at {}", redis.role.data.dir)))?.to_owned();
+    let claim = redis
+        .claim()
+        .ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), format!("Redis mounts no claim at {}", redis.role.data.dir)))?
+        .to_owned();
     let told = Until::within(Duration::from_secs(30))
         .on(target.changes())
         .met::<_, Failure, _>(format!("a pod of {} that is Pending since {claim} is missing", redis.workload), || async {
@@ -112,7 +146,7 @@ async fn redis_answers_config_get(world: &mut World, name: String, expected: Str
     if value == expected {
         return Ok(());
     }
-    Err(Failure::violated(format!("{name} is {value:?} and not {expected:?}")))
+    Err(Failure::violated(format!("{name} is {value:?} and not {expected:?}")).pointing_to(world.place_of_setting(&[&name])))
 }
 
 #[then(expr = "the directory in which Redis saves lies on the claim {string}")]
@@ -136,11 +170,14 @@ async fn on_claim(world: &mut World, directory: &str, claim: &str) -> Step {
         .filter(|mount| mount["mountPath"].as_str().is_some_and(|path| std::path::Path::new(directory).starts_with(path)))
         .max_by_key(|mount| mount["mountPath"].as_str().map_or(0, str::len));
     let Some(mount) = deepest else {
-        return Err(Failure::violated(format!("Redis saves in {directory}, where no volume is mounted")));
+        let failure = Failure::violated(format!("Redis saves in {directory}, where no volume is mounted"));
+        return Err(failure.pointing_to(world.place_of_data()));
     };
     match volumes.iter().find(|volume| volume["name"] == mount["name"]) {
         Some(volume) if volume["persistentVolumeClaim"]["claimName"] == claim => Ok(()),
-        Some(volume) => Err(Failure::violated(format!("Redis saves in {directory}, on the volume {volume}"))),
+        Some(volume) => {
+            Err(Failure::violated(format!("Redis saves in {directory}, on the volume {volume}")).pointing_to(world.place_of_data()))
+        }
         None => Err(Failure::broken(format!("the pod mounts {} and has no such volume", mount["name"]))),
     }
 }
@@ -155,7 +192,8 @@ async fn the_append_only_files_lie_on_the_claim(world: &mut World, claim: String
     let listed = world.ask(&container, &["sh", "-c", &format!("cat {files}/*.aof | wc -c")]).await?;
     let bytes: u64 = listed.trim().parse().map_err(|_| Failure::broken(format!("wc answers {listed:?}")))?;
     if bytes == 0 {
-        return Err(Failure::violated(format!("the files in {files} are empty although clients have written")));
+        let failure = Failure::violated(format!("the files in {files} are empty although clients have written"));
+        return Err(failure.pointing_to(world.place_of_setting(&["appendonly"])));
     }
     world.note(format!("{files} holds {bytes} bytes"));
     Ok(())
@@ -175,7 +213,7 @@ async fn the_data_directory_holds(world: &mut World, name: String) -> Step {
     if names.contains(&name) {
         return Ok(());
     }
-    Err(Failure::violated(format!("{directory} holds {names:?}")))
+    Err(Failure::violated(format!("{directory} holds {names:?}")).pointing_to(world.place_of_setting(&["appendonly"])))
 }
 
 #[then(expr = "the data directory does not hold {string}")]
@@ -193,7 +231,9 @@ async fn the_data_directory_is_empty(world: &mut World) -> Step {
     if names.is_empty() {
         return Ok(());
     }
-    Err(Failure::violated(format!("{directory} holds {}", names.join(", "))))
+    // What is found there tells which setting wrote it.
+    let settings: &[&str] = if names.iter().any(|name| name.starts_with("appendonly")) { &["appendonly"] } else { &["save"] };
+    Err(Failure::violated(format!("{directory} holds {}", names.join(", "))).pointing_to(world.place_of_setting(settings)))
 }
 
 #[then("the log of the ended Redis tells that it saved nothing")]
@@ -228,7 +268,7 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
         )));
     };
     match log.lines().find(|line| line.contains("Saving the final RDB snapshot") || line.contains("DB saved on disk")) {
-        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}"))),
+        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}")).pointing_to(world.place_of_setting(&["save"]))),
         None => {
             world.note(format!("at its end it said only: {asked}"));
             Ok(())
@@ -243,7 +283,8 @@ async fn the_process_runs_as(world: &mut World, user: u64) -> Step {
     if users.iter().all(|found| *found == user.to_string()) && !users.is_empty() {
         return Ok(());
     }
-    Err(Failure::violated(format!("it runs with the user ids {} (real, effective, saved, file system)", users.join(", "))))
+    Err(Failure::violated(format!("it runs with the user ids {} (real, effective, saved, file system)", users.join(", ")))
+        .pointing_to(world.place_of_field("/securityContext/runAsUser")))
 }
 
 #[then("it cannot gain privileges")]
@@ -253,7 +294,7 @@ async fn it_cannot_gain_privileges(world: &mut World) -> Step {
     if found == "1" {
         return Ok(());
     }
-    Err(Failure::violated(format!("NoNewPrivs is {found}")))
+    Err(Failure::violated(format!("NoNewPrivs is {found}")).pointing_to(world.place_of_field("/securityContext/allowPrivilegeEscalation")))
 }
 
 /// `/proc/1/status` of the Redis container, whose first process must be Redis.
@@ -292,7 +333,8 @@ async fn ping(world: &mut World, endpoint: &Endpoint) -> Step {
     let client = world.client().await?;
     match client.command(endpoint, &["PING"]).await? {
         answer if answer.is_pong() => Ok(()),
-        other => Err(Failure::violated(format!("PING to {}:{} is answered with {other}", endpoint.host, endpoint.port))),
+        other => Err(Failure::violated(format!("PING to {}:{} is answered with {other}", endpoint.host, endpoint.port))
+            .pointing_to(world.place_of_service())),
     }
 }
 

@@ -82,7 +82,7 @@ fn name_class(set: &mut ManifestSet, class: &str) -> Step {
         .iter_mut()
         .filter(|object| object.json["kind"] == "PersistentVolumeClaim" && object.namespace() == redis.workload.namespace)
         .find(|object| redis.claim().is_none_or(|name| object.name() == name))
-        .ok_or_else(|| Failure::violated("the set has no claim whose class could be named"))?;
+        .ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), "the set has no claim whose class could be named"))?;
     claim.json["spec"]["storageClassName"] = json!(class);
     Ok(())
 }

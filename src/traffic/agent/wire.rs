@@ -101,6 +101,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// For questions whose answer matters and whose time does not: a machine under load may hold a healthy Redis up for seconds.
+    pub const PATIENT: Self = Self { connect_ms: 15_000, answer_ms: 30_000 };
+
     pub(crate) fn connect(self) -> Duration {
         Duration::from_millis(self.connect_ms)
     }

@@ -181,7 +181,7 @@ impl Target for LocalTarget {
 
     async fn down(&self) -> Result<(), TargetError> {
         self.tasks.lock().await.shutdown().await;
-        self.cluster.kubelets.cut_power(|_| true).await;
+        self.cluster.kubelets.end().await;
         self.cluster.kubelets.finished().await;
         let name = self.cluster.options.name.clone();
         let removed = tokio::task::spawn_blocking(move || {

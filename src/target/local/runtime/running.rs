@@ -25,7 +25,7 @@ use std::{
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
-    sync::watch,
+    sync::{RwLock, watch},
     task::JoinHandle,
 };
 
@@ -86,6 +86,9 @@ pub(super) struct Inner {
     pub(super) directory: PathBuf,
     pub(super) log: PathBuf,
     pub(super) joined: AtomicU64,
+    /// Held by whoever starts a process in the container, and alone by who stops all of them: one that is stopped between fork and
+    /// exec would never tell its parent that it has begun.
+    pub(super) starting: RwLock<()>,
     started: SystemTime,
     start_ticks: u64,
     exit: watch::Receiver<Option<Exit>>,
@@ -125,6 +128,7 @@ pub(super) async fn start(namespaces: &Namespaces, spec: ContainerSpec) -> Resul
                     directory,
                     log,
                     joined: AtomicU64::new(0),
+                    starting: RwLock::new(()),
                     started: begun.started,
                     start_ticks: begun.start_ticks,
                     exit,
@@ -302,6 +306,7 @@ impl Running {
     /// [`FreezeError`].
     pub async fn freeze(&self) -> Result<(), FreezeError> {
         self.living()?;
+        let _nobody_starts = self.inner.starting.write().await;
         processes::freeze(&self.inner.pid_namespace).await
     }
 
