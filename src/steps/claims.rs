@@ -55,7 +55,7 @@ async fn the_claim_names_no_class(world: &mut World, name: String, namespace: St
     let claim = claim(world, &namespace, &name)?;
     // How a class was named before the field was there; API servers still heed it.
     if let Some(class) = claim.json["metadata"]["annotations"].get(CLASS_ANNOTATION) {
-        return Err(Failure::violated(format!("its annotation {CLASS_ANNOTATION} names the class {class} at {}", claim.place)));
+        return Err(Failure::violated_at(claim.place.clone(), format!("its annotation {CLASS_ANNOTATION} names the class {class}")));
     }
     match claim.json.pointer("/spec/storageClassName") {
         None | Some(Value::Null) => Ok(()),
@@ -265,4 +265,23 @@ pub(super) fn last_event(events: &[Value], key: &ObjectKey) -> String {
             || format!("no event about {key}"),
             |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize", true)]
+    #[case("spec.resources.requests.storage: Forbidden: field can not be less than previous value", false)]
+    #[case("json: cannot unmarshal number into Go struct field", false)]
+    fn only_a_class_that_cannot_grow_refuses_for_the_promise_s_reason(#[case] reason: &str, #[case] about: bool) {
+        assert_eq!(is_about_growing(reason), about);
+    }
+
+    #[test]
+    fn a_claim_that_is_large_already_cannot_grow_to_that() {
+        assert!(is_at_least(&json!("20480Mi"), "20Gi") && is_at_least(&json!("50Gi"), "20Gi"));
+        assert!(!is_at_least(&json!("10Gi"), "20Gi") && !is_at_least(&Value::Null, "20Gi"));
+    }
 }

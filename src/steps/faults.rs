@@ -495,7 +495,7 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
     if workloads.is_empty() {
         return Err(Failure::violated("the set has no pod at all"));
     }
-    Until::within(Duration::from_secs(20))
+    Until::within(Duration::from_secs(60))
         .on(target.changes())
         .met::<_, Failure, _>("every workload to have its pods", || async {
             for key in &workloads {

@@ -45,7 +45,15 @@ async fn redis_mounts_the_claim(world: &mut World, claim: String) -> Step {
     // A mount below takes its part of the data away from the claim: `appendonlydir` on an emptyDir is not kept.
     if let Some((path, volume)) = data.below.iter().find(|(_, volume)| !matches!(volume, Volume::Claim { name, .. } if *name == claim)) {
         let place = workload.place_of(&format!("{}/volumeMounts", redis.container_pointer()));
-        return Err(Failure::violated(format!("{path}, below the data directory {}, is on {}, at {place}", data.dir, describe(volume))));
+        return Err(Failure::violated_at(place, format!("{path}, below the data directory {}, is on {}", data.dir, describe(volume))));
+    }
+    let read_only = format!("{}/readOnly", data.mount);
+    if workload.json.pointer(&read_only) == Some(&Value::Bool(true)) {
+        return Err(Failure::violated(format!(
+            "the data directory {} is mounted to be read only, at {}",
+            data.dir,
+            workload.place_of(&read_only)
+        )));
     }
     match redis.claim() {
         Some(name) if name == claim => Ok(()),
@@ -82,10 +90,10 @@ async fn redis_has_replicas(world: &mut World, replicas: i64, namespace: String)
     }
     let kind = redis.workload.kind.as_str();
     if kind == "DaemonSet" {
-        return Err(Failure::violated(format!("a DaemonSet runs one Redis on each node, at {}", workload.place)));
+        return Err(Failure::violated_at(workload.place.clone(), "a DaemonSet runs one Redis on each node"));
     }
     if let Some(scaler) = scaler_of(world.set()?.as_ref(), &redis.workload) {
-        return Err(Failure::violated(format!("{} changes the number of its replicas, at {}", scaler.key(), scaler.place)));
+        return Err(Failure::violated_at(scaler.place.clone(), format!("{} changes the number of its replicas", scaler.key())));
     }
     // An absent field is one replica, as the API server's default has it.
     let found = workload.json.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
@@ -210,7 +218,7 @@ async fn no_object_persists(world: &mut World) -> Step {
     let below = data.below.iter().map(|(_, volume)| volume);
     if let Some(volume) = std::iter::once(&data.volume).chain(below).find(|volume| volume.outlives_the_pod()) {
         let place = workload.place_of(&data.mount);
-        return Err(Failure::violated(format!("the data directory {} is on {}, at {place}", data.dir, describe(volume))));
+        return Err(Failure::violated_at(place, format!("the data directory {} is on {}", data.dir, describe(volume))));
     }
     Ok(())
 }
@@ -247,7 +255,7 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
                 })
         };
         if let Some(map) = set.objects.iter().find(publishes) {
-            return Err(Failure::violated(format!("{} publishes a port that leads to {key}, at {}", map.key(), map.place)));
+            return Err(Failure::violated_at(map.place.clone(), format!("{} publishes a port that leads to {key}", map.key())));
         }
     }
     let pod = format!("{}/spec/hostNetwork", redis.template);
@@ -421,4 +429,47 @@ fn nine_by_role(world: &mut World, expected: usize) -> Step {
     }
     world.note("the tree has another layout: the document's nine resources were found by what they are");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case(&["redis-cli", "ping"], true)]
+    #[case(&["sh", "-c", "redis-cli ping"], true)]
+    #[case(&["/bin/sh", "-ec", "exec redis-cli ping | grep -qx PONG"], true)]
+    #[case(&["sh", "-c", "redis-cli ping || true"], false)]
+    #[case(&["sh", "-c", "redis-cli ping; exit 0"], false)]
+    #[case(&["sh", "-c", "redis-cli ping | cat || true"], false)]
+    #[case(&["echo", "redis-cli ping"], false)]
+    #[case(&["sh", "-c", "true # redis-cli ping"], false)]
+    #[case(&[], false)]
+    fn a_probe_ends_as_its_command_does(#[case] words: &[&str], #[case] decided: bool) {
+        assert_eq!(decides(words, "redis-cli ping"), decided);
+    }
+
+    #[test]
+    fn a_route_in_another_namespace_names_the_service_s_own() {
+        let gateway = json!({ "spec": { "rules": [{ "backendRefs": [{ "name": "redis", "namespace": "a" }] }] } });
+        let istio = json!({ "metadata": { "namespace": "a" }, "spec": { "tcp": [{ "destination": { "host": "redis.b.svc" } }] } });
+        assert!(mentions_service(&gateway, "redis") && mentions_namespace(&gateway, "a") && !mentions_namespace(&gateway, "b"));
+        assert!(mentions_service(&istio, "redis") && mentions_namespace(&istio, "b") && !mentions_namespace(&istio, "a"));
+    }
+
+    #[test]
+    fn what_scales_redis_is_found_and_what_scales_another_is_not() {
+        let text = |name: &str| {
+            format!(
+                "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{ name: h, namespace: a }}\nspec: {{ scaleTargetRef: {{ kind: Deployment, name: {name} }} }}\n"
+            )
+        };
+        let workload = ObjectKey { kind: "Deployment".into(), namespace: "a".into(), name: "redis".into() };
+        let scales = |name: &str| {
+            let set = ManifestSet::parse(&text(name), std::path::Path::new("a.yaml")).expect("manifests");
+            scaler_of(&set, &workload).is_some()
+        };
+        assert!(scales("redis") && !scales("dispatcher"));
+    }
 }

@@ -104,6 +104,20 @@ async fn redis_is_ready_within(world: &mut World, seconds: u64) -> Step {
     world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await
 }
 
+#[then("clients reach Redis through a Service")]
+async fn clients_reach_redis_through_a_service(world: &mut World) -> Step {
+    let redis = world.redis()?;
+    let Some((host, port)) = redis.service_address() else {
+        return Err(Failure::violated(format!(
+            "no Service leads to port {} of {}: its selector or its target port leads elsewhere",
+            redis.role.port, redis.workload
+        )));
+    };
+    world.redis_answers(Duration::from_secs(10)).await?;
+    world.note(format!("clients reach Redis at {host}:{port}"));
+    Ok(())
+}
+
 #[then("the Redis pod waits for its claim")]
 async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
     let target = world.target().await?;

@@ -145,3 +145,61 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
     set.objects.push(crate::manifest::Object { json, places: std::collections::BTreeMap::new(), place });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Redis with a claim for backups before the one for its data.
+    const TWO_CLAIMS: &str = "apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: backup, namespace: a }
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: data, namespace: a }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: redis, namespace: a }
+spec:
+  selector: { matchLabels: { app: redis } }
+  template:
+    metadata: { labels: { app: redis } }
+    spec:
+      containers:
+        - { name: redis, image: 'redis:7', volumeMounts: [{ name: b, mountPath: /backup }, { name: d, mountPath: /data }] }
+      volumes:
+        - { name: b, persistentVolumeClaim: { claimName: backup } }
+        - { name: d, persistentVolumeClaim: { claimName: data } }
+";
+
+    fn derived(name: &str) -> ManifestSet {
+        let set = ManifestSet::parse(TWO_CLAIMS, std::path::Path::new("a.yaml")).expect("manifests");
+        derive(name, &set).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    #[test]
+    fn a_class_is_named_for_the_claim_under_the_data() {
+        let set = derived("fast-ssd");
+        let class = |at: usize| set.objects[at].json["spec"]["storageClassName"].clone();
+        assert_eq!((class(0), class(1)), (Value::Null, json!("fast-ssd")));
+    }
+
+    #[test]
+    fn the_claim_under_the_data_becomes_an_empty_dir_and_no_other() {
+        let volumes = derived("emptydir").objects[2].json["spec"]["template"]["spec"]["volumes"].clone();
+        assert_eq!(volumes[1], json!({ "name": "d", "emptyDir": {} }));
+        assert_eq!(volumes[0]["persistentVolumeClaim"]["claimName"], "backup");
+    }
+
+    #[test]
+    fn persistence_takes_the_place_of_what_held_the_data() {
+        let set = derived("persistence");
+        let container = &set.objects[2].json["spec"]["template"]["spec"]["containers"][0];
+        let mounts: Vec<&str> =
+            container["volumeMounts"].as_array().into_iter().flatten().filter_map(|mount| mount["name"].as_str()).collect();
+        assert_eq!(mounts, ["b", "redis-data"]);
+        assert_eq!(container["args"], json!(["--appendonly", "yes"]));
+    }
+}
