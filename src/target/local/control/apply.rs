@@ -1,7 +1,7 @@
 //! What happens to objects on their way in: refused by name, refused by the API server's rules, or merged with what is there.
 
 use super::{
-    addresses, admission, base64,
+    addresses, admission,
     cluster::Cluster,
     controllers::admit_claim,
     defaults, fields,
@@ -156,7 +156,7 @@ fn asks_for_user(spec: &Value) -> Option<&'static str> {
 /// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
 fn unreadable_data(object: &Value) -> Option<String> {
     let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
-    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && base64::decode(value).is_none())?;
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && json::bytes(value).is_none())?;
     Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
 }
 
