@@ -11,7 +11,7 @@ use super::{
     store::Refusal,
 };
 use crate::{
-    manifest::{Object, selector},
+    manifest::{Object, json as manifest_json, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ fn asks_for_user(spec: &Value) -> Option<&'static str> {
 /// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
 fn unreadable_data(object: &Value) -> Option<String> {
     let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
-    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && json::bytes(value).is_none())?;
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && manifest_json::bytes(value).is_none())?;
     Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
 }
 
