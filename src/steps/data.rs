@@ -3,7 +3,7 @@
 use super::{Failure, Step, World};
 use crate::{
     target::Target,
-    traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Place, Secret, Workload, Writing},
+    traffic::{Answer, Client, Comparison, Endpoint, Kind, Ledger, Limits, Place, Secret, Workload, Writing},
 };
 use cucumber::{given, then, when};
 use serde_json::Value;
@@ -14,6 +14,9 @@ const UNDER_WAY: u64 = 24;
 /// Writes a second of clients that keep writing: so many that an outage is measured to some milliseconds, and so few that a minute of
 /// them leaves the cores to Redis.
 const PACE: f64 = 500.0;
+
+/// Where no promise speaks of time, a client is patient: a lost packet alone is sent again only after a second.
+pub(super) const PATIENT: Limits = Limits { connect_ms: 10_000, answer_ms: 20_000 };
 
 /// What clients of this scenario have written.
 #[derive(Debug, Default)]
@@ -96,7 +99,7 @@ impl World {
     /// One command to Redis, which must answer; errors of Redis itself come back as an object with `error`.
     pub(super) async fn command(&mut self, endpoint: &Endpoint, words: &[&str]) -> Step<Value> {
         let client = self.client().await?;
-        match client.command(endpoint, words).await?.answer {
+        match client.command_within(endpoint, words, PATIENT).await?.answer {
             Answer::Value(value) => Ok(value.to_json()),
             Answer::Refused(reason) => Err(Failure::violated(format!("{} is refused: {reason}", words.join(" ")))),
             Answer::Unknown(reason) => Err(Failure::violated(format!("{} gets no answer: {reason}", words.join(" ")))),

@@ -2,7 +2,7 @@
 
 use super::{Failure, Step, World};
 use crate::{
-    target::TargetError,
+    target::{ContainerRef, Process, Target, TargetError},
     traffic::{Client, Endpoint, Load, Tally},
     wait::{Look, Until},
 };
@@ -69,15 +69,22 @@ async fn keys_are_written_under_pressure(world: &mut World, evictions: u64) -> S
     let mut all = Tally::default();
     load(&client, &endpoint, Load::set("idle:{}", 0..half, VALUE), &mut all).await?;
     load(&client, &endpoint, Load::set("busy:{}", 0..half, VALUE), &mut all).await?;
-    // Redis counts idle time in whole seconds: before that all keys look alike to it.
+    // Redis counts idle time in whole seconds: before that all keys look alike to it. A key that is evicted already says nothing: the
+    // next look asks for the next one.
+    let mut asked = 0;
     Until::within(Duration::from_secs(20))
         .every(Duration::from_millis(200))
-        .met::<_, Failure, _>("keys to have been idle for three seconds", || async {
-            let answer = client.command(&endpoint, &["OBJECT", "IDLETIME", "idle:0"]).await?;
-            Ok(match answer.number() {
-                Some(idle) if idle >= 3 => Look::Ready(()),
-                _ => Look::NotYet(answer.to_string()),
-            })
+        .met::<_, Failure, _>("keys to have been idle for three seconds", || {
+            let key = format!("idle:{asked}");
+            asked = (asked + 1) % half.max(1);
+            let (client, endpoint) = (&client, &endpoint);
+            async move {
+                let answer = client.command(endpoint, &["OBJECT", "IDLETIME", &key]).await?;
+                Ok(match answer.number() {
+                    Some(idle) if idle >= 3 => Look::Ready(()),
+                    _ => Look::NotYet(format!("{key}: {answer}")),
+                })
+            }
         })
         .await?;
     let mut written = 0;
@@ -191,6 +198,15 @@ async fn each_stream_is_whole_or_gone(world: &mut World) -> Step {
 const REPLIES: u64 = 16 << 20;
 const MOST: u64 = 512 << 20;
 
+/// Whether the process of before is gone.
+async fn ended(target: &dyn Target, container: &ContainerRef, before: &Process) -> Step<bool> {
+    match target.process(container).await {
+        Ok(now) => Ok(now.restarts != before.restarts),
+        Err(TargetError::Missing(_)) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[when("the store is filled, fragmented, and clients hold 64 MB of unread replies")]
 async fn the_store_is_filled(world: &mut World) -> Step {
     let endpoint = world.endpoint(0).await?;
@@ -208,16 +224,30 @@ async fn the_store_is_filled(world: &mut World) -> Step {
     let mut bytes = 0;
     let mut died_at = None;
     while bytes < MOST {
-        held.push(client.hold(&endpoint, REPLIES).await?);
+        let holding = client.hold(&endpoint, REPLIES).await;
         bytes += REPLIES;
-        let alive = match target.process(&container).await {
-            Ok(now) => now.restarts == before.restarts,
-            Err(TargetError::Missing(_)) => false,
-            Err(error) => return Err(error.into()),
-        };
-        if !alive {
+        if ended(target.as_ref(), &container, &before).await? {
             died_at = Some(bytes);
             break;
+        }
+        match holding {
+            Ok(holding) => held.push(holding),
+            Err(error) => {
+                // A client may see the end of Redis before the kubelet does.
+                let gone =
+                    Until::within(Duration::from_secs(5)).on(target.changes()).met::<_, Failure, _>("Redis to have ended", || async {
+                        Ok(if ended(target.as_ref(), &container, &before).await? {
+                            Look::Ready(())
+                        } else {
+                            Look::NotYet("it runs".into())
+                        })
+                    });
+                if gone.await.is_err() {
+                    return Err(error.into());
+                }
+                died_at = Some(bytes);
+                break;
+            }
         }
     }
     for holding in held {
@@ -232,7 +262,9 @@ async fn redis_was_not_killed_for_memory(world: &mut World) -> Step {
     match pressure(world)?.died_at {
         Some(bytes) if bytes <= 64 << 20 => {
             let pod = world.redis_pod().await?;
-            let last = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"].as_str().unwrap_or("its end").to_owned();
+            let status = &pod["status"]["containerStatuses"][0];
+            let reasons = ["lastState", "state"].map(|state| status[state]["terminated"]["reason"].as_str());
+            let last = reasons.into_iter().flatten().next().unwrap_or("nothing tells why").to_owned();
             Err(Failure::violated(format!("with {} MB of unread replies Redis ended: {last}", bytes >> 20)))
         }
         _ => Ok(()),

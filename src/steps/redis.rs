@@ -1,6 +1,6 @@
 //! Phrases about Redis itself: that it runs, what it answers, under which user.
 
-use super::{Failure, Step, World};
+use super::{Failure, Step, World, data::PATIENT};
 use crate::{
     target::ContainerRef,
     traffic::Endpoint,
@@ -261,7 +261,7 @@ async fn ping_to_that_address_is_answered(world: &mut World) -> Step {
 
 async fn ping(world: &mut World, endpoint: &Endpoint) -> Step {
     let client = world.client().await?;
-    match client.command(endpoint, &["PING"]).await? {
+    match client.command_within(endpoint, &["PING"], PATIENT).await? {
         answer if answer.is_pong() => Ok(()),
         other => Err(Failure::violated(format!("PING to {}:{} is answered with {other}", endpoint.host, endpoint.port))),
     }

@@ -204,7 +204,7 @@ impl Client {
             keys: keys.into_iter().map(ToOwned::to_owned).collect(),
             matching: globs.into_iter().collect(),
         });
-        let limits = Limits { connect_ms: 2000, answer_ms: 30_000 };
+        let limits = Limits { connect_ms: 10_000, answer_ms: 30_000 };
         let op = Op::ReadBack { address: endpoint.address(), databases: wanted.collect(), limits };
         let mut records = self.link.ask(format!("reading back from {endpoint}"), op).await?;
         let mut found = Vec::new();
@@ -222,7 +222,7 @@ impl Client {
     /// # Errors
     /// The agent is gone, or Redis refuses.
     pub async fn hold(&self, endpoint: &Endpoint, bytes: u64) -> Result<Holding, TrafficError> {
-        let limits = Limits { connect_ms: 2000, answer_ms: 10_000 };
+        let limits = Limits { connect_ms: 10_000, answer_ms: 30_000 };
         let op = Op::Hold { address: endpoint.address(), bytes, limits };
         let mut records = self.link.ask(format!("holding {bytes} bytes of replies of {endpoint}"), op).await?;
         match records.within(limits.exchange() * 10 + GRACE).await? {

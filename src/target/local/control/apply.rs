@@ -126,11 +126,13 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
         );
     }
     let facts = super::super::runtime::facts();
-    if let Err(reason) = &facts.run_as_user {
+    if let Err(reason) = &facts.run_as_user
+        && list(spec, "/containers").iter().any(runs)
+    {
         applied.remarks.push(format!("All containers run as the one user that there is here, the official Redis image's too: {reason}"));
     }
     if let Err(reason) = &facts.run_as_user
-        && let Some(field) = asks_for_user(spec)
+        && let Some(field) = asks_for_user(spec, &runs)
     {
         return Err(Unsupported {
             capability: Capability::RunAsUser,
@@ -146,11 +148,14 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
     Ok(())
 }
 
-fn asks_for_user(spec: &Value) -> Option<&'static str> {
-    let contexts = || std::iter::once(spec).chain(list(spec, "/containers")).chain(list(spec, "/initContainers"));
+/// The field by which something that runs here asks for a user or group; a pod that is not started asks for nothing.
+fn asks_for_user(spec: &Value, runs: &dyn Fn(&Value) -> bool) -> Option<&'static str> {
+    let running: Vec<&Value> =
+        list(spec, "/containers").iter().chain(list(spec, "/initContainers")).filter(|container| runs(container)).collect();
+    let pod = (!running.is_empty()).then_some(spec);
     ["runAsUser", "runAsGroup", "fsGroup"]
         .into_iter()
-        .find(|field| contexts().any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
+        .find(|field| pod.iter().chain(&running).any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
 }
 
 /// The JSON pointer of the field that a refusal names: `… is invalid: spec.a[0].b: …`, `.spec.a[0].b: field not declared in schema`.
