@@ -5,7 +5,8 @@
 mod subject;
 
 use crate::{
-    evidence::Store,
+    evidence::{Store, slug},
+    manifest::Place,
     mutants::{Mutant, NOTHING_TO_CHANGE},
     report::Event,
     spec::Scenario,
@@ -77,6 +78,25 @@ impl Case {
         cases
     }
 
+    /// The same cases, those of a generic feature once for each Redis where their set has several; the scenario's name then says which.
+    ///
+    /// A set that cannot be read keeps its cases: their first step tells why.
+    pub async fn for_each_redis(cases: Vec<Self>) -> Vec<Self> {
+        let mut all = Vec::new();
+        for case in cases {
+            let names = if case.is_generic() { case.subject.redis().await } else { Vec::new() };
+            if names.len() < 2 {
+                all.push(case);
+                continue;
+            }
+            all.extend(names.into_iter().enumerate().map(|(index, name)| {
+                let scenario = Scenario { name: format!("{} — {name}", case.scenario.name), ..case.scenario.as_ref().clone() };
+                Self { redis: Some(index), scenario: Arc::new(scenario), ..case.clone() }
+            }));
+        }
+        all
+    }
+
     /// Whether the feature is for any manifest set, so that nothing is promised but by the manifests.
     #[must_use]
     pub fn is_generic(&self) -> bool {
@@ -92,16 +112,7 @@ impl Case {
         if self.repetition > 1 {
             words.push(self.repetition.to_string());
         }
-        let mut slug = String::new();
-        for letter in words.join("-").to_lowercase().chars() {
-            match letter {
-                'a'..='z' | '0'..='9' => slug.push(letter),
-                _ if slug.ends_with('-') => {}
-                _ => slug.push('-'),
-            }
-        }
-        slug.truncate(80);
-        slug.trim_matches('-').to_owned()
+        slug(&words.join("-").to_lowercase(), 80)
     }
 }
 
@@ -161,7 +172,7 @@ impl Runner {
             }
         };
         let mut world = World::of(case.clone(), Arc::clone(&self.provider), evidence.clone());
-        let (outcome, begun) = within_scenario(self.steps(index, case, steps, &mut world)).await;
+        let (outcome, begun, places) = within_scenario(self.steps(index, case, steps, &mut world)).await;
         let outcome = world.leave(outcome).await;
         let outcome = match outcome {
             Outcome::Passed | Outcome::Failed { .. } if case.mutant.is_some() && !world.mutated() => {
@@ -171,6 +182,7 @@ impl Runner {
         };
         let mut result = self.result(case, outcome, began);
         result.steps = begun;
+        result.manifests = places;
         result.evidence = Some(evidence.folder().to_path_buf());
         result.notes = world.notes();
         result.fixtures = world.fixtures();
@@ -185,7 +197,13 @@ impl Runner {
         result
     }
 
-    async fn steps(&self, index: usize, case: &Case, steps: &Collection<World>, world: &mut World) -> (Outcome, Vec<StepResult>) {
+    async fn steps(
+        &self,
+        index: usize,
+        case: &Case,
+        steps: &Collection<World>,
+        world: &mut World,
+    ) -> (Outcome, Vec<StepResult>, Vec<Place>) {
         let mut begun = Vec::new();
         for step in &case.scenario.steps {
             let text = format!("{} {}", step.keyword.trim(), step.value);
@@ -196,7 +214,7 @@ impl Runner {
             };
             let (function, context) = match function {
                 Ok(found) => found,
-                Err(message) => return (Outcome::Broken { step: text, message }, begun),
+                Err(message) => return (Outcome::Broken { step: text, message }, begun, Vec::new()),
             };
             self.tell(Event::StepStarted { index, text: text.clone(), limit: None });
             world.evidence().timeline("step", serde_json::json!({ "text": text }));
@@ -204,16 +222,17 @@ impl Runner {
             let ended = tokio::select! {
                 ended = AssertUnwindSafe(function(world, context)).catch_unwind() => ended,
                 () = self.cancel.cancelled() => {
-                    return (Outcome::Skipped { reason: format!("interrupted while: {text}") }, begun);
+                    return (Outcome::Skipped { reason: format!("interrupted while: {text}") }, begun, Vec::new());
                 }
             };
             begun.push(StepResult { text: text.clone(), took: start.elapsed() });
             if let Err(panic) = ended {
                 let failure = Failure::take().unwrap_or_else(|| Failure::broken(said(panic.as_ref())));
-                return (failure.at(text), begun);
+                let places = failure.places().to_vec();
+                return (failure.at(text), begun, places);
             }
         }
-        (Outcome::Passed, begun)
+        (Outcome::Passed, begun, Vec::new())
     }
 
     fn result(&self, case: &Case, outcome: Outcome, began: Instant) -> ScenarioResult {

@@ -43,7 +43,7 @@ enum TableFormat {
 impl Mutate {
     /// Finds out, before anything starts, what would make the run useless.
     pub(super) fn check(&self, arguments: &Arguments) -> Result<(), Problem> {
-        self.what.names(&arguments.config()?)?;
+        self.what.or_everything().names(&arguments.config()?)?;
         let known: Vec<&str> = mutants::all().map(|mutant| mutant.name).collect();
         for wanted in &self.mutants {
             if !known.contains(&wanted.as_str()) {
@@ -59,7 +59,8 @@ impl Mutate {
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
         let target = Arc::new(Local::new(&config)?);
-        let session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _)?;
+        let what = self.what.or_everything();
+        let session = Session::open(&what, &config, arguments.color, Arc::clone(&target) as _)?;
         let trials = Trial::of(&session.subjects, |mutant| {
             self.what.takes(mutant.guarantee) && (self.mutants.is_empty() || self.mutants.iter().any(|name| name == mutant.name))
         });

@@ -3,7 +3,7 @@
 use super::{Problem, panics, what::What};
 use crate::{
     config::Config,
-    evidence::{Clock, Store, rfc3339, run_id},
+    evidence::{Clock, Store, run_id},
     report::{ColorWhen, Event, Progress, Purpose, Selected, Style, show},
     run::{Case, Provider, Runner, Subject},
     verdict::ScenarioResult,
@@ -88,6 +88,11 @@ impl Session {
         LocalSet::new().block_on(&self.runtime, self.runner.run(cases))
     }
 
+    /// Waits for what must be known before cases are tried.
+    pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// What the reader must know of the systems as a whole.
     pub(super) fn remarks(&self) -> Vec<String> {
         self.subjects.iter().flat_map(|subject| subject.remarks()).collect()
@@ -95,7 +100,7 @@ impl Session {
 
     /// When the run began, as reports say it.
     pub(super) fn started(&self) -> String {
-        rfc3339(self.clock.began())
+        crate::time::rfc3339(self.clock.began())
     }
 
     /// Whether the user interrupted the run.

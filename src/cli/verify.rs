@@ -96,6 +96,7 @@ impl Verify {
         let cases = Case::of(&session.subjects, repeat, |guarantee, scenario| {
             self.what.takes(guarantee) && self.tags.as_ref().is_none_or(|tags| tags.take(&scenario.tags))
         });
+        let cases = session.wait_for(Case::for_each_redis(cases));
         let scenarios = session.try_cases(Purpose::Verify, &cases);
         let interrupted = session.interrupted();
         let remarks: Vec<String> = target.remarks().into_iter().chain(session.remarks()).collect();

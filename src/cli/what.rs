@@ -21,7 +21,7 @@ const EVIDENCE: &str = ".redis-conformance/evidence";
 /// Targets that other features of the package bring.
 const OTHER_TARGETS: &[&str] = &["docker", "kind", "k3d", "cluster"];
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct What {
     /// Systems (mcp, agentsmith, those of the config file) or paths of manifests: a file, a folder or a kustomization.
     #[arg(value_name = "SYSTEM|PATH")]
@@ -64,6 +64,16 @@ fn target(name: &str) -> Result<String, String> {
 }
 
 impl What {
+    /// The same, or where no system was named all that come with the product, one of them for the generic features as well.
+    pub(super) fn or_everything(&self) -> Self {
+        if !self.names.is_empty() {
+            return self.clone();
+        }
+        let systems = BUILT_IN.iter().map(|(system, _)| (*system).to_owned());
+        let generic = Some("k8s/mcp").filter(|path| Path::new(path).is_dir()).map(ToOwned::to_owned);
+        Self { names: systems.chain(generic).collect(), ..self.clone() }
+    }
+
     pub(super) fn target(&self) -> &str {
         &self.target
     }

@@ -2,10 +2,9 @@
 
 use super::{
     Clock, EvidenceError, Redactor,
-    clock::rfc3339,
     writer::{self, Message},
 };
-use crate::verdict::ScenarioResult;
+use crate::{time::rfc3339, verdict::ScenarioResult};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -51,7 +50,6 @@ impl Evidence {
     }
 
     /// Notes that something happened now: `fault`, `call`, `measure` and so on, with whatever belongs to it.
-    #[expect(clippy::needless_pass_by_value, reason = "callers make the detail for this call")]
     pub fn timeline(&self, kind: &str, detail: Value) {
         let milliseconds = (self.clock.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         let mut line = json!({"ms": milliseconds, "at": rfc3339(self.clock.wall()), "kind": kind});

@@ -1,7 +1,7 @@
 //! What is tried: a system, its rendered manifests and their variants, each rendered once a run.
 
 use crate::{
-    manifest::{ManifestError, ManifestSet},
+    manifest::{ManifestError, ManifestSet, Roles, roles::ContainerId},
     spec::System,
 };
 use std::{
@@ -53,6 +53,14 @@ impl Subject {
     /// The set that is applied.
     pub async fn manifests(&self) -> Rendered {
         self.render(&self.system.manifests.clone()).await
+    }
+
+    /// The Redis of the set that is applied, in its order, each by a name of its own; none where the set cannot be read.
+    pub async fn redis(&self) -> Vec<String> {
+        let Ok(set) = self.manifests().await else { return Vec::new() };
+        let all: Vec<ContainerId> = Roles::of(&set).redis.into_iter().map(|redis| redis.id).collect();
+        let several = |id: &ContainerId| all.iter().filter(|other| other.workload == id.workload).count() > 1;
+        all.iter().map(|id| if several(id) { format!("{}, container {}", id.workload, id.name) } else { id.workload.to_string() }).collect()
     }
 
     /// The overlay of that name, if the tree has one.

@@ -2,7 +2,7 @@
 
 use super::{Failure, Step, World};
 use crate::{
-    target::{ContainerRef, Process, Target, TargetError},
+    target::TargetError,
     traffic::{Client, Endpoint, Load, Tally},
     wait::{Look, Until},
 };
@@ -15,6 +15,9 @@ const VALUE: usize = 16_000;
 /// Entries that each stream is given, in one command.
 const ENTRIES: u64 = 10;
 
+/// Which settings decide on what is evicted.
+const POLICY: [&str; 2] = ["maxmemory-policy", "maxmemory"];
+
 /// What an earlier step did to the store.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
@@ -23,6 +26,8 @@ pub(super) struct Pressure {
     fresh_gone: u64,
     torn: u64,
     evicted: u64,
+    /// More than so many were to be evicted.
+    wanted: u64,
     refused: Tally,
     /// Bytes of unread replies at which Redis was killed.
     died_at: Option<u64>,
@@ -40,7 +45,8 @@ async fn figure(world: &mut World, endpoint: &Endpoint, name: &str) -> Step<u64>
 async fn capacity(world: &mut World, percent: u64) -> Step<u64> {
     let most: u64 = world.setting("maxmemory").await?.parse().map_err(|_| Failure::broken("maxmemory is no number"))?;
     if most == 0 {
-        return Err(Failure::violated("maxmemory is 0: nothing bounds the store, so that nothing is ever evicted"));
+        let failure = Failure::violated("maxmemory is 0: nothing bounds the store, so that nothing is ever evicted");
+        return Err(failure.pointing_to(world.place_of_setting(&["maxmemory"])));
     }
     Ok(most * percent / 100 / VALUE as u64)
 }
@@ -103,10 +109,21 @@ async fn keys_are_written_under_pressure(world: &mut World, evictions: u64) -> S
         busy_gone: gone(&client, &endpoint, "busy:{}", 0..half).await?,
         fresh_gone: gone(&client, &endpoint, "fresh:{}", 0..written).await?,
         evicted,
+        wanted: evictions,
         refused: all,
         ..Pressure::default()
     });
     Ok(())
+}
+
+impl Pressure {
+    /// A handful of evictions says nothing about their order.
+    fn suffices(&self) -> Step {
+        if self.evicted > self.wanted {
+            return Ok(());
+        }
+        Err(Failure::violated(format!("only {} keys were evicted, and more than {} were to be", self.evicted, self.wanted)))
+    }
 }
 
 fn pressure(world: &World) -> Step<&Pressure> {
@@ -115,7 +132,12 @@ fn pressure(world: &World) -> Step<&Pressure> {
 
 #[then("no write was refused")]
 async fn no_write_was_refused(world: &mut World) -> Step {
-    let tally = &pressure(world)?.refused;
+    refused_none(pressure(world)?).map_err(|failure| failure.pointing_to(world.place_of_setting(&POLICY)))
+}
+
+/// Whether every write of the step was acknowledged.
+fn refused_none(pressure: &Pressure) -> Step {
+    let tally = &pressure.refused;
     if tally.acknowledged == 0 {
         return Err(Failure::broken("no write was acknowledged at all"));
     }
@@ -131,12 +153,13 @@ async fn evicted_keys_had_been_idle(world: &mut World, percent: u64) -> Step {
     let pressure = pressure(world)?;
     let all = pressure.idle_gone + pressure.busy_gone + pressure.fresh_gone;
     if all == 0 {
-        return Err(Failure::violated("no key was evicted"));
+        return Err(Failure::violated("no key was evicted").pointing_to(world.place_of_setting(&POLICY)));
     }
+    pressure.suffices()?;
     let share = pressure.idle_gone * 100 / all;
     let text = format!("{share} percent of {all} evicted keys had been idle ({} busy, {} fresh)", pressure.busy_gone, pressure.fresh_gone);
     if share < percent {
-        return Err(Failure::violated(text));
+        return Err(Failure::violated(text).pointing_to(world.place_of_setting(&POLICY)));
     }
     world.note(text);
     Ok(())
@@ -152,7 +175,8 @@ async fn used_memory_stays_within_maxmemory(world: &mut World) -> Step {
     let write = VALUE as u64 + 4096;
     let counted = used.saturating_sub(not_counted);
     if counted > most + write {
-        return Err(Failure::violated(format!("{counted} bytes count, over maxmemory {most} and one write of {write}")));
+        let failure = Failure::violated(format!("{counted} bytes count, over maxmemory {most} and one write of {write}"));
+        return Err(failure.pointing_to(world.place_of_setting(&["maxmemory"])));
     }
     world.note(format!("{counted} bytes of at most {most} are used"));
     Ok(())
@@ -176,16 +200,20 @@ async fn streams_are_written_under_pressure(world: &mut World, evictions: u64) -
     }
     let look = format!("local n = redis.call('XLEN', KEYS[1]) if n == 0 or n == {ENTRIES} then return 0 end return n");
     let torn = client.load(&endpoint, Load::command(&["EVAL", &look, "1", "stream:{}"], 0..written)).await?;
-    world.data.pressure = Some(Pressure { torn: torn.hit_count(), evicted, refused: all, ..Pressure::default() });
+    if torn.unknown > 0 || torn.refusals() > 0 {
+        let why = torn.refused.keys().next().or(torn.first_unknown.as_ref()).cloned().unwrap_or_default();
+        return Err(Failure::broken(format!("{} streams could not be looked at: {why}", torn.unknown + torn.refusals())));
+    }
+    world.data.pressure = Some(Pressure { torn: torn.hit_count(), evicted, wanted: evictions, refused: all, ..Pressure::default() });
     Ok(())
 }
 
 #[then("each stream is whole or gone")]
 async fn each_stream_is_whole_or_gone(world: &mut World) -> Step {
     let pressure = pressure(world)?;
-    if pressure.evicted == 0 {
-        return Err(Failure::violated("no stream was evicted"));
-    }
+    let policy = || world.place_of_setting(&POLICY);
+    refused_none(pressure).map_err(|failure| failure.pointing_to(policy()))?;
+    pressure.suffices().map_err(|failure| failure.pointing_to(policy()))?;
     if pressure.torn > 0 {
         return Err(Failure::violated(format!("{} streams have lost some of their entries", pressure.torn)));
     }
@@ -198,57 +226,53 @@ async fn each_stream_is_whole_or_gone(world: &mut World) -> Step {
 const REPLIES: u64 = 16 << 20;
 const MOST: u64 = 512 << 20;
 
-/// Whether the process of before is gone.
-async fn ended(target: &dyn Target, container: &ContainerRef, before: &Process) -> Step<bool> {
-    match target.process(container).await {
-        Ok(now) => Ok(now.restarts != before.restarts),
-        Err(TargetError::Missing(_)) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
-}
-
 #[when("the store is filled, fragmented, and clients hold 64 MB of unread replies")]
 async fn the_store_is_filled(world: &mut World) -> Step {
     let endpoint = world.endpoint(0).await?;
     let client = world.client().await?;
     let full = capacity(world, 100).await?;
+    let container = world.redis_container().await?;
+    let target = world.target().await?;
+    // Before the first write: filling the store may be enough to be killed.
+    let before = target.process(&container).await?;
     let mut all = Tally::default();
     load(&client, &endpoint, Load::set("key:{}", 0..full, VALUE), &mut all).await?;
     // Smaller values in the place of every key leave holes that nothing else fits into.
     load(&client, &endpoint, Load::set("key:{}", 0..full, VALUE * 5 / 8), &mut all).await?;
     load(&client, &endpoint, Load::set("more:{}", 0..full, VALUE * 3 / 8), &mut all).await?;
-    let container = world.redis_container().await?;
-    let target = world.target().await?;
-    let before = target.process(&container).await?;
+    let used = client.command(&endpoint, &["INFO", "memory"]).await?;
+    if let Some(used) =
+        used.text().and_then(|info| Some(info.lines().find_map(|line| line.strip_prefix("used_memory:"))?.trim().to_owned()))
+    {
+        let (used, most) = (used.parse::<u64>().unwrap_or(0), full * VALUE as u64);
+        if used < most / 10 * 9 && target.process(&container).await.is_ok_and(|now| now.restarts == before.restarts) {
+            return Err(Failure::broken(format!("the store holds {used} bytes of {most}, and was to be full")));
+        }
+    }
     let mut held = Vec::new();
     let mut bytes = 0;
     let mut died_at = None;
     while bytes < MOST {
         let holding = client.hold(&endpoint, REPLIES).await;
         bytes += REPLIES;
-        if ended(target.as_ref(), &container, &before).await? {
+        // A process that is being killed is still listed for a moment, and answers no more.
+        let alive = Until::within(Duration::from_secs(60))
+            .met::<_, Failure, _>("Redis to answer or to end", || async {
+                match target.process(&container).await {
+                    Ok(now) if now.restarts == before.restarts => {}
+                    Ok(_) | Err(TargetError::Missing(_)) => return Ok(Look::Ready(false)),
+                    Err(error) => return Err(error.into()),
+                }
+                let answer = client.command(&endpoint, &["PING"]).await?;
+                Ok(if answer.is_pong() { Look::Ready(true) } else { Look::NotYet(answer.to_string()) })
+            })
+            .await?;
+        if !alive {
             died_at = Some(bytes);
             break;
         }
-        match holding {
-            Ok(holding) => held.push(holding),
-            Err(error) => {
-                // A client may see the end of Redis before the kubelet does.
-                let gone =
-                    Until::within(Duration::from_secs(5)).on(target.changes()).met::<_, Failure, _>("Redis to have ended", || async {
-                        Ok(if ended(target.as_ref(), &container, &before).await? {
-                            Look::Ready(())
-                        } else {
-                            Look::NotYet("it runs".into())
-                        })
-                    });
-                if gone.await.is_err() {
-                    return Err(error.into());
-                }
-                died_at = Some(bytes);
-                break;
-            }
-        }
+        // Only a Redis that lives must take the next client.
+        held.push(holding?);
     }
     for holding in held {
         holding.release().await?;

@@ -64,9 +64,15 @@ impl Means {
 impl World {
     /// Asks the running Redis and its pod by what means data is kept.
     pub(super) async fn learn_means(&mut self) -> Step {
-        let directory = self.setting("dir").await?;
-        let append_only = self.setting("appendonly").await? == "yes";
-        let snapshots = !self.setting("save").await?.is_empty();
+        let (directory, append_only, snapshots) = match self.setting("dir").await {
+            Ok(directory) => (directory, self.setting("appendonly").await? == "yes", !self.setting("save").await?.is_empty()),
+            // CONFIG may be renamed or forbidden to clients: then the manifests are all that is known.
+            Err(refused) => {
+                let role = self.redis()?.role;
+                self.note(format!("the running Redis does not tell its settings ({refused}): they are read from the manifests"));
+                (role.data.dir, role.config.is_on("appendonly", false), !role.config.saves().is_empty())
+            }
+        };
         let storage = storage_of(&self.redis_pod().await?, &self.redis()?.container, &directory);
         let means = Means { storage, append_only, snapshots };
         self.note(format!(

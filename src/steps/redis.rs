@@ -1,9 +1,10 @@
 //! Phrases about Redis itself: that it runs, what it answers, under which user.
 
-use super::{Failure, Step, World, data::PATIENT};
+use super::{Failure, Step, World};
 use crate::{
+    manifest::Place,
     target::ContainerRef,
-    traffic::Endpoint,
+    traffic::{Answer, Endpoint, Limits},
     wait::{Look, Until},
 };
 use cucumber::{given, then, when};
@@ -19,7 +20,8 @@ impl World {
         Until::within(limit)
             .every(Duration::from_millis(5))
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
-                Ok(match client.command(&endpoint, &["PING"]).await? {
+                // Short, since a packet to a pod that has gone is never answered, and the next try may reach the new one.
+                Ok(match client.command_within(&endpoint, &["PING"], Limits::default()).await? {
                     answer if answer.is_pong() => Look::Ready(()),
                     other => Look::NotYet(other.to_string()),
                 })
@@ -38,10 +40,42 @@ impl World {
         self.ask(container, &command).await
     }
 
+    /// Where the manifests decide on one of these settings: the line that sets it, else the container of Redis.
+    pub(super) fn place_of_setting(&self, names: &[&str]) -> Option<Place> {
+        let role = self.redis().ok()?.role;
+        Some(names.iter().find_map(|name| role.config.setting(name)).map_or(role.id.place, |setting| setting.place.clone()))
+    }
+
+    /// Where the manifests say under which data directory lies what.
+    pub(super) fn place_of_data(&self) -> Option<Place> {
+        self.redis().ok().map(|redis| redis.role.data.place)
+    }
+
+    /// Where a field of the Redis container stands, or would.
+    pub(super) fn place_of_field(&self, field: &str) -> Option<Place> {
+        let (object, redis) = (self.redis_object().ok()?, self.redis().ok()?);
+        Some(object.place_of(&format!("{}{field}", redis.container_pointer())))
+    }
+
+    /// Where the Services of Redis stand; its workload where it has none.
+    fn place_of_service(&self) -> Option<Place> {
+        let (set, redis) = (self.set().ok()?, self.redis().ok()?);
+        let service = redis.services().find_map(|key| set.get(key)).map(|service| service.place_of("/metadata/name"));
+        Some(service.unwrap_or(redis.role.id.place))
+    }
+
     /// One setting of the running Redis.
     pub(super) async fn setting(&mut self, name: &str) -> Step<String> {
         let endpoint = self.endpoint(0).await?;
-        let answer = self.command(&endpoint, &["CONFIG", "GET", name]).await?;
+        let reply = self.client().await?.command(&endpoint, &["CONFIG", "GET", name]).await?;
+        let answer = match reply.answer {
+            Answer::Value(value) => value.to_json(),
+            // A Redis that tells nobody its settings may be set well or ill.
+            Answer::Refused(reason) => {
+                return Err(Failure::broken(format!("what {name} is cannot be told, since CONFIG GET is refused: {reason}")));
+            }
+            Answer::Unknown(reason) => return Err(Failure::violated(format!("CONFIG GET {name} gets no answer: {reason}"))),
+        };
         match answer.as_array().and_then(|pair| pair.get(1)).and_then(Value::as_str) {
             Some(value) => Ok(value.to_owned()),
             None => Err(Failure::violated(format!("Redis answers CONFIG GET {name} with {answer}"))),
@@ -51,6 +85,9 @@ impl World {
 
 #[given("Redis runs from the manifests")]
 async fn redis_runs_from_the_manifests(world: &mut World) -> Step {
+    if world.case.is_generic() {
+        return world.run_any_set().await;
+    }
     let set = world.take_set(".").await?;
     world.apply(&set.objects).await?;
     world.redis_becomes_ready(None).await
@@ -67,11 +104,28 @@ async fn redis_is_ready_within(world: &mut World, seconds: u64) -> Step {
     world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await
 }
 
+#[then("clients reach Redis through a Service")]
+async fn clients_reach_redis_through_a_service(world: &mut World) -> Step {
+    let redis = world.redis()?;
+    let Some((host, port)) = redis.service_address() else {
+        return Err(Failure::violated(format!(
+            "no Service leads to port {} of {}: its selector or its target port leads elsewhere",
+            redis.role.port, redis.workload
+        )));
+    };
+    world.redis_answers(Duration::from_secs(10)).await?;
+    world.note(format!("clients reach Redis at {host}:{port}"));
+    Ok(())
+}
+
 #[then("the Redis pod waits for its claim")]
 async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
     let target = world.target().await?;
     let redis = world.redis()?;
-    let claim = redis.claim().ok_or_else(|| Failure::violated(format!("Redis mounts no claim at {}", redis.role.data.dir)))?.to_owned();
+    let claim = redis
+        .claim()
+        .ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), format!("Redis mounts no claim at {}", redis.role.data.dir)))?
+        .to_owned();
     let told = Until::within(Duration::from_secs(30))
         .on(target.changes())
         .met::<_, Failure, _>(format!("a pod of {} that is Pending since {claim} is missing", redis.workload), || async {
@@ -92,7 +146,7 @@ async fn redis_answers_config_get(world: &mut World, name: String, expected: Str
     if value == expected {
         return Ok(());
     }
-    Err(Failure::violated(format!("{name} is {value:?} and not {expected:?}")))
+    Err(Failure::violated(format!("{name} is {value:?} and not {expected:?}")).pointing_to(world.place_of_setting(&[&name])))
 }
 
 #[then(expr = "the directory in which Redis saves lies on the claim {string}")]
@@ -116,11 +170,14 @@ async fn on_claim(world: &mut World, directory: &str, claim: &str) -> Step {
         .filter(|mount| mount["mountPath"].as_str().is_some_and(|path| std::path::Path::new(directory).starts_with(path)))
         .max_by_key(|mount| mount["mountPath"].as_str().map_or(0, str::len));
     let Some(mount) = deepest else {
-        return Err(Failure::violated(format!("Redis saves in {directory}, where no volume is mounted")));
+        let failure = Failure::violated(format!("Redis saves in {directory}, where no volume is mounted"));
+        return Err(failure.pointing_to(world.place_of_data()));
     };
     match volumes.iter().find(|volume| volume["name"] == mount["name"]) {
         Some(volume) if volume["persistentVolumeClaim"]["claimName"] == claim => Ok(()),
-        Some(volume) => Err(Failure::violated(format!("Redis saves in {directory}, on the volume {volume}"))),
+        Some(volume) => {
+            Err(Failure::violated(format!("Redis saves in {directory}, on the volume {volume}")).pointing_to(world.place_of_data()))
+        }
         None => Err(Failure::broken(format!("the pod mounts {} and has no such volume", mount["name"]))),
     }
 }
@@ -135,7 +192,8 @@ async fn the_append_only_files_lie_on_the_claim(world: &mut World, claim: String
     let listed = world.ask(&container, &["sh", "-c", &format!("cat {files}/*.aof | wc -c")]).await?;
     let bytes: u64 = listed.trim().parse().map_err(|_| Failure::broken(format!("wc answers {listed:?}")))?;
     if bytes == 0 {
-        return Err(Failure::violated(format!("the files in {files} are empty although clients have written")));
+        let failure = Failure::violated(format!("the files in {files} are empty although clients have written"));
+        return Err(failure.pointing_to(world.place_of_setting(&["appendonly"])));
     }
     world.note(format!("{files} holds {bytes} bytes"));
     Ok(())
@@ -155,7 +213,7 @@ async fn the_data_directory_holds(world: &mut World, name: String) -> Step {
     if names.contains(&name) {
         return Ok(());
     }
-    Err(Failure::violated(format!("{directory} holds {names:?}")))
+    Err(Failure::violated(format!("{directory} holds {names:?}")).pointing_to(world.place_of_setting(&["appendonly"])))
 }
 
 #[then(expr = "the data directory does not hold {string}")]
@@ -173,12 +231,23 @@ async fn the_data_directory_is_empty(world: &mut World) -> Step {
     if names.is_empty() {
         return Ok(());
     }
-    Err(Failure::violated(format!("{directory} holds {}", names.join(", "))))
+    // What is found there tells which setting wrote it.
+    let settings: &[&str] = if names.iter().any(|name| name.starts_with("appendonly")) { &["appendonly"] } else { &["save"] };
+    Err(Failure::violated(format!("{directory} holds {}", names.join(", "))).pointing_to(world.place_of_setting(settings)))
 }
 
 #[then("the log of the ended Redis tells that it saved nothing")]
 async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
-    // The container's own directory is gone with the container; what Redis says of its last act is not.
+    // The container's own directory is gone with the container; what Redis says of its last act is not, unless it was told to be quiet.
+    world.redis_becomes_ready(None).await?;
+    let save = world.setting("save").await?;
+    if !save.is_empty() {
+        return Err(Failure::violated(format!("save is {save:?}: at its end such a Redis saves what has changed")));
+    }
+    let level = world.setting("loglevel").await?;
+    if !matches!(level.as_str(), "notice" | "verbose" | "debug") {
+        return Err(Failure::broken(format!("loglevel is {level}: a Redis that saves at its end would not say so")));
+    }
     let container = world.redis_container().await?;
     let target = world.target().await?;
     let log = Until::within(Duration::from_secs(30))
@@ -191,7 +260,7 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
         })
         .await?;
     let log = String::from_utf8_lossy(&log);
-    let asked = log.lines().find(|line| line.contains("SIGTERM") || line.contains("shutdown"));
+    let asked = log.lines().rfind(|line| line.contains("SIGTERM") || line.contains("User requested shutdown"));
     let Some(asked) = asked else {
         return Err(Failure::broken(format!(
             "the log of the ended Redis does not speak of its end: {}",
@@ -199,7 +268,7 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
         )));
     };
     match log.lines().find(|line| line.contains("Saving the final RDB snapshot") || line.contains("DB saved on disk")) {
-        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}"))),
+        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}")).pointing_to(world.place_of_setting(&["save"]))),
         None => {
             world.note(format!("at its end it said only: {asked}"));
             Ok(())
@@ -214,7 +283,8 @@ async fn the_process_runs_as(world: &mut World, user: u64) -> Step {
     if users.iter().all(|found| *found == user.to_string()) && !users.is_empty() {
         return Ok(());
     }
-    Err(Failure::violated(format!("it runs with the user ids {} (real, effective, saved, file system)", users.join(", "))))
+    Err(Failure::violated(format!("it runs with the user ids {} (real, effective, saved, file system)", users.join(", ")))
+        .pointing_to(world.place_of_field("/securityContext/runAsUser")))
 }
 
 #[then("it cannot gain privileges")]
@@ -224,7 +294,7 @@ async fn it_cannot_gain_privileges(world: &mut World) -> Step {
     if found == "1" {
         return Ok(());
     }
-    Err(Failure::violated(format!("NoNewPrivs is {found}")))
+    Err(Failure::violated(format!("NoNewPrivs is {found}")).pointing_to(world.place_of_field("/securityContext/allowPrivilegeEscalation")))
 }
 
 /// `/proc/1/status` of the Redis container, whose first process must be Redis.
@@ -261,9 +331,10 @@ async fn ping_to_that_address_is_answered(world: &mut World) -> Step {
 
 async fn ping(world: &mut World, endpoint: &Endpoint) -> Step {
     let client = world.client().await?;
-    match client.command_within(endpoint, &["PING"], PATIENT).await? {
+    match client.command(endpoint, &["PING"]).await? {
         answer if answer.is_pong() => Ok(()),
-        other => Err(Failure::violated(format!("PING to {}:{} is answered with {other}", endpoint.host, endpoint.port))),
+        other => Err(Failure::violated(format!("PING to {}:{} is answered with {other}", endpoint.host, endpoint.port))
+            .pointing_to(world.place_of_service())),
     }
 }
 

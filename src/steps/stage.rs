@@ -3,14 +3,19 @@
 use super::{Failure, Step, World};
 use crate::{
     evidence::{Evidence, Recorded, diagnose},
-    manifest::{ManifestSet, Object, ObjectKey},
+    manifest::{ManifestSet, Object, ObjectKey, Place},
     mutants::Change,
     run::{Provider, Variant},
     target::{Applied, ContainerRef, Target},
 };
 use cucumber::{given, when};
 use serde_json::{Value, json};
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// What a scenario runs on.
 pub(super) struct Stage {
@@ -142,10 +147,12 @@ impl World {
         self.stage.mutated
     }
 
-    /// Applies objects, those namespaces among them that no file makes.
+    /// Applies objects, and before them the namespaces that they use and that nothing makes.
     pub(super) async fn apply(&mut self, objects: &[Object]) -> Step {
         let target = self.target().await?;
-        let applied = target.apply(objects).await?;
+        let mut all = self.namespaces_in_no_file(objects).await?;
+        all.extend_from_slice(objects);
+        let applied = target.apply(&all).await?;
         for remark in &applied.remarks {
             self.case.subject.remark(remark.clone());
         }
@@ -157,6 +164,22 @@ impl World {
         }
         self.stage.applied = Some(applied);
         Ok(())
+    }
+
+    /// The namespaces that objects live in and that neither they nor the cluster hold: whoever applies such files has made them by hand.
+    async fn namespaces_in_no_file(&mut self, objects: &[Object]) -> Step<Vec<Object>> {
+        let used: BTreeSet<&str> = objects.iter().map(Object::namespace).filter(|name| !name.is_empty()).collect();
+        let mut made = Vec::new();
+        for name in used {
+            let in_a_file = objects.iter().any(|object| object.kind() == "Namespace" && object.name() == name);
+            if in_a_file || self.live("Namespace", "", name).await?.is_some() {
+                continue;
+            }
+            self.case.subject.remark(format!("namespace {name} is in no file; it was made for this run"));
+            let json = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            made.push(Object { json, places: BTreeMap::new(), place: Place::default() });
+        }
+        Ok(made)
     }
 
     /// Speaks of this set from now on.
@@ -201,7 +224,7 @@ async fn a_cluster_with_the_class(world: &mut World, class: String) -> Step {
         "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
         "provisioner": standard["provisioner"], "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete",
     });
-    target.apply(&[Object { json, places: std::collections::BTreeMap::new(), place: crate::manifest::Place::default() }]).await?;
+    target.apply(&[Object { json, places: BTreeMap::new(), place: Place::default() }]).await?;
     Ok(())
 }
 

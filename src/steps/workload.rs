@@ -11,7 +11,10 @@ use crate::{
     wait::{Look, Until},
 };
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Redis as its manifests have it.
 #[derive(Clone, Debug)]
@@ -86,7 +89,7 @@ impl Redis {
 }
 
 /// What a start may take beyond the manifests' own fields: image at hand, an empty or small data set, two busy cores.
-const START: Duration = Duration::from_secs(60);
+pub(super) const START: Duration = Duration::from_secs(60);
 
 impl World {
     /// The only Redis of the set, or the one of several that a generic case speaks of.
@@ -116,6 +119,9 @@ impl World {
     pub(super) async fn redis_pod(&mut self) -> Step<Value> {
         let mut pods: Vec<Value> =
             self.redis_pods().await?.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
+        if let Some(name) = self.chosen_pod()? {
+            pods.retain(|pod| pod["metadata"]["name"] == name.as_str());
+        }
         pods.sort_by_key(|pod| std::cmp::Reverse(condition(pod, "Ready") == Some("True".into())));
         pods.into_iter().next().ok_or_else(|| Failure::violated("there is no pod of Redis"))
     }
@@ -160,6 +166,9 @@ impl World {
             Some(limit) => limit,
             None => self.start_limit()?,
         };
+        if self.case.is_generic() {
+            return self.chosen_redis_serves(limit).await;
+        }
         let redis = self.redis()?;
         if let Some(without) =
             self.applied()?.without_program.iter().find(|without| without.owner == redis.workload && without.container == redis.container)
@@ -172,9 +181,10 @@ impl World {
         }
         let object = self.redis_object()?;
         let wanted = usize::try_from(object.json.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)).unwrap_or(usize::MAX);
-        let generic = self.case.is_generic();
+        let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
+        let began = Instant::now();
         let ready =
             Until::within(limit).on(target.changes()).met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
                 let pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
@@ -182,14 +192,19 @@ impl World {
                 let ready = pods
                     .iter()
                     .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && condition(pod, "Ready").as_deref() == Some("True"))
+                    .filter(|pod| !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container)))
                     .count();
                 if ready >= wanted && ending == 0 {
                     return Ok(Look::Ready(()));
                 }
                 let events = target.list("Event", Some(&namespace)).await?;
                 let seen = describe(&pods, &events, &redis);
-                match pods.iter().find_map(|pod| hopeless(pod, &redis)) {
-                    Some(obstacle) => Err(self_inflicted(&obstacle, &seen, &object, generic)),
+                // Twice may be a race with another pod at the start; three ends in a row are the container's own.
+                match pods.iter().find_map(|pod| hopeless(pod, &redis, 2)) {
+                    Some(obstacle) => {
+                        let place = obstacle.place(&object);
+                        Err(Failure::violated(format!("Redis does not start: {}, at {place} ({seen})", obstacle.words)))
+                    }
                     None => Ok(Look::NotYet(format!("{ready} of {wanted} ready; {seen}"))),
                 }
             });
@@ -198,19 +213,33 @@ impl World {
         let (ready, client) = tokio::join!(ready, client);
         ready?;
         self.data.keep_client(client?);
-        self.redis_answers(START).await
+        // Within the same limit: a Redis that is ready and cannot be reached is not there for clients. A moment is for the last look.
+        self.redis_answers(limit.saturating_sub(began.elapsed()).max(Duration::from_secs(5))).await
     }
 }
 
 /// Why a pod of Redis will never become ready by waiting.
-struct Obstacle {
-    words: String,
+pub(super) struct Obstacle {
+    pub(super) words: String,
     /// The manifests ask for something that is not in them, and may be elsewhere.
-    missing: bool,
+    pub(super) missing: bool,
+    /// The container that ends again and again.
+    pub(super) ending: Option<String>,
 }
 
-/// A reason that no waiting mends: Redis ends again and again, or what it asks for is not there.
-fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
+impl Obstacle {
+    fn of(words: String) -> Self {
+        Self { words, missing: false, ending: None }
+    }
+
+    /// Where the manifests name what the words quote; else where the object begins.
+    pub(super) fn place(&self, object: &Object) -> Place {
+        quoted(&self.words).and_then(|name| place_of_text(object, name)).unwrap_or_else(|| object.place.clone())
+    }
+}
+
+/// A reason that no waiting mends: a container has been started again `restarts` times and ends again, or what it asks for is not there.
+pub(super) fn hopeless(pod: &Value, redis: &Redis, restarts: u64) -> Option<Obstacle> {
     let statuses =
         ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
     for status in statuses {
@@ -218,19 +247,17 @@ fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
         let waiting = &status["state"]["waiting"];
         let reason = waiting["reason"].as_str().unwrap_or_default();
         let message = waiting["message"].as_str().unwrap_or_default();
-        let restarts = status["restartCount"].as_u64().unwrap_or(0);
         match reason {
             "CreateContainerConfigError" => {
-                return Some(Obstacle { words: format!("container {name}: {message}"), missing: message.contains("not found") });
+                return Some(Obstacle { missing: message.contains("not found"), ..Obstacle::of(format!("container {name}: {message}")) });
             }
             "RunContainerError" | "CreateContainerError" | "InvalidImageName" => {
-                return Some(Obstacle { words: format!("container {name}: {reason}: {message}"), missing: false });
+                return Some(Obstacle::of(format!("container {name}: {reason}: {message}")));
             }
             "ErrImagePull" | "ImagePullBackOff" if name == redis.container => {
-                return Some(Obstacle { words: format!("container {name}: {message}"), missing: true });
+                return Some(Obstacle { missing: true, ..Obstacle::of(format!("container {name}: {message}")) });
             }
-            // Twice may be a race with another pod at the start; three ends in a row are the container's own.
-            "CrashLoopBackOff" if restarts >= 2 => {
+            "CrashLoopBackOff" if status["restartCount"].as_u64().unwrap_or(0) >= restarts => {
                 let last = &status["lastState"]["terminated"];
                 let words = format!(
                     "container {name} ends again and again: {} with exit code {}: {}",
@@ -238,22 +265,12 @@ fn hopeless(pod: &Value, redis: &Redis) -> Option<Obstacle> {
                     last["exitCode"],
                     last["message"].as_str().unwrap_or_default().trim()
                 );
-                return Some(Obstacle { words, missing: false });
+                return Some(Obstacle { ending: Some(name.to_owned()), ..Obstacle::of(words) });
             }
             _ => {}
         }
     }
     None
-}
-
-/// The failure for an obstacle: a promise broken, or for any set at hand something that its files do not hold.
-fn self_inflicted(obstacle: &Obstacle, seen: &str, object: &Object, generic: bool) -> Failure {
-    let place = quoted(&obstacle.words).and_then(|name| place_of_text(object, name)).unwrap_or_else(|| object.place.clone());
-    let text = format!("Redis does not start: {}, at {place} ({seen})", obstacle.words);
-    if generic && obstacle.missing {
-        return Failure::skipped(format!("{text}; add what is missing to the manifests"));
-    }
-    Failure::violated(text)
 }
 
 /// Where the manifests name it.
@@ -272,11 +289,29 @@ pub(super) fn belongs(pod: &Value, redis: &Redis) -> bool {
     if redis.workload.kind == "Pod" {
         return pod["metadata"]["name"] == redis.workload.name.as_str();
     }
-    !redis.labels.is_empty() && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str())
+    let labelled = !redis.labels.is_empty() && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str());
+    labelled && is_of(pod, &redis.workload)
+}
+
+/// Whether the live pod was made for the workload, by its owner: a neighbour may have the same labels, or a name that begins alike. A pod
+/// that names no owner is known by its name.
+pub(super) fn is_of(pod: &Value, workload: &ObjectKey) -> bool {
+    let hashed = |name: &str| name.strip_prefix(&format!("{}-", workload.name)).is_some_and(|rest| !rest.is_empty() && !rest.contains('-'));
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    if pod["metadata"]["namespace"] != workload.namespace.as_str() {
+        return false;
+    }
+    let Some(owner) = pod["metadata"]["ownerReferences"].as_array().and_then(|owners| owners.first()) else { return name == workload.name };
+    let (kind, owner) = (owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
+    match workload.kind.as_str() {
+        "Deployment" => kind == "ReplicaSet" && hashed(owner),
+        "CronJob" => kind == "Job" && hashed(owner),
+        of => kind == of && owner == workload.name,
+    }
 }
 
 /// What is seen of the pods, in one sentence each.
-fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> String {
+pub(super) fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> String {
     if pods.is_empty() {
         return format!("no pod of {}; {}", redis.workload, last_event(events, &redis.workload));
     }
@@ -321,3 +356,25 @@ pub(super) fn eviction_limit(pod: &Value) -> Duration {
 
 /// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
 pub(super) const NODE_MONITOR: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case::of_a_deployment("Deployment", "redis", "ReplicaSet", "redis-7c9f", true)]
+    #[case::of_another_deployment("Deployment", "redis", "ReplicaSet", "redis-replica-7c9f", false)]
+    #[case::of_a_stateful_set_with_the_same_labels("Deployment", "redis", "StatefulSet", "redis", false)]
+    #[case::of_a_stateful_set("StatefulSet", "redis", "StatefulSet", "redis", true)]
+    fn a_pod_belongs_to_the_workload_that_owns_it(
+        #[case] kind: &str,
+        #[case] name: &str,
+        #[case] owner: &str,
+        #[case] owner_name: &str,
+        #[case] belongs: bool,
+    ) {
+        let pod = json!({ "metadata": { "namespace": "n", "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
+        assert_eq!(is_of(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
+    }
+}

@@ -92,7 +92,7 @@ pub struct HttpRequest {
 impl Default for HttpRequest {
     /// A GET of nothing, with ten seconds for the answer: longer than a server may wait for its Redis.
     fn default() -> Self {
-        let limits = Limits { connect_ms: 1000, answer_ms: 10_000 };
+        let limits = Limits::PATIENT;
         Self { method: "GET".into(), url: String::new(), headers: Vec::new(), body: Vec::new(), limits }
     }
 }
@@ -138,12 +138,12 @@ impl Client {
         Ok(Self { link: Arc::new(Link::open(attached).await?) })
     }
 
-    /// One command on a connection of its own, with one second to connect and one to answer.
+    /// One command on a connection of its own, with as much time as a loaded machine may need.
     ///
     /// # Errors
     /// The agent is gone; what Redis says is never an error here.
     pub async fn command(&self, endpoint: &Endpoint, args: &[&str]) -> Result<Reply, TrafficError> {
-        self.command_within(endpoint, args, Limits::default()).await
+        self.command_within(endpoint, args, Limits::PATIENT).await
     }
 
     /// The same with limits of its own.
@@ -204,7 +204,7 @@ impl Client {
             keys: keys.into_iter().map(ToOwned::to_owned).collect(),
             matching: globs.into_iter().collect(),
         });
-        let limits = Limits { connect_ms: 10_000, answer_ms: 30_000 };
+        let limits = Limits::PATIENT;
         let op = Op::ReadBack { address: endpoint.address(), databases: wanted.collect(), limits };
         let mut records = self.link.ask(format!("reading back from {endpoint}"), op).await?;
         let mut found = Vec::new();
@@ -222,7 +222,7 @@ impl Client {
     /// # Errors
     /// The agent is gone, or Redis refuses.
     pub async fn hold(&self, endpoint: &Endpoint, bytes: u64) -> Result<Holding, TrafficError> {
-        let limits = Limits { connect_ms: 10_000, answer_ms: 30_000 };
+        let limits = Limits::PATIENT;
         let op = Op::Hold { address: endpoint.address(), bytes, limits };
         let mut records = self.link.ask(format!("holding {bytes} bytes of replies of {endpoint}"), op).await?;
         match records.within(limits.exchange() * 10 + GRACE).await? {

@@ -176,7 +176,7 @@ impl Load {
     pub fn command(args: &[&str], numbers: Range<u64>) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         // An answer may take long while Redis evicts or rewrites its file on a busy machine.
-        let limits = Limits { connect_ms: 10_000, answer_ms: 30_000 };
+        let limits = Limits::PATIENT;
         Self { args, numbers, value_bytes: 0, connections: 4, depth: 64, within: Duration::from_secs(300), limits }
     }
 

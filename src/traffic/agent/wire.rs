@@ -2,16 +2,16 @@
 //!
 //! Each request has an id. Every record that answers it bears that id, and the last one is `done`: a stream that ends without it was cut.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest, Sha256};
-use std::{fmt, str::FromStr, time::Duration};
+mod reply;
+mod write;
+
+pub use reply::{Answer, Bytes, Content, Value};
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+pub use write::{EntryId, Fate, NotEntryId, WriteKind};
 
 /// The version of these messages; agent and driver must agree.
 pub(crate) const PROTOCOL: u32 = 1;
-
-/// Longer contents are compared by digest.
-const LONGEST_LITERAL: usize = 128;
 
 /// One line to the agent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +101,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// For questions whose answer matters and whose time does not: a machine under load may hold a healthy Redis up for seconds.
+    pub const PATIENT: Self = Self { connect_ms: 15_000, answer_ms: 30_000 };
+
     pub(crate) fn connect(self) -> Duration {
         Duration::from_millis(self.connect_ms)
     }
@@ -213,253 +216,6 @@ pub(crate) struct Written {
     pub(crate) answered_ns: u64,
     /// The connection it went over, if one was made.
     pub(crate) connection: Option<u64>,
-}
-
-/// What a write did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum WriteKind {
-    /// `SET`.
-    Set {
-        /// The value.
-        content: Content,
-    },
-    /// `XADD` with one field named `value`.
-    Add {
-        /// The field's value.
-        content: Content,
-        /// The id that the server gave.
-        entry: Option<EntryId>,
-    },
-    /// `XGROUP CREATE … 0 MKSTREAM`.
-    Group {
-        /// The group's name.
-        group: String,
-    },
-    /// `XREADGROUP … >`: it moves the group's last-delivered-id and makes entries pending.
-    Deliver {
-        /// The group's name.
-        group: String,
-        /// What was delivered.
-        entries: Vec<EntryId>,
-    },
-    /// `XACK`.
-    Acknowledge {
-        /// The group's name.
-        group: String,
-        /// What is no longer pending.
-        entries: Vec<EntryId>,
-    },
-}
-
-/// What became of a write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "fate", rename_all = "kebab-case")]
-pub enum Fate {
-    /// A well-formed reply that is no error.
-    Acknowledged,
-    /// Nothing was sent, or a well-formed error came back: it is not there.
-    Refused {
-        /// The error's text, or why there was no connection.
-        reason: String,
-    },
-    /// Something was sent and no well-formed reply came back: it may be there or not.
-    Unknown {
-        /// What came instead.
-        reason: String,
-    },
-}
-
-/// What became of one command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// A well-formed reply.
-    Value(Value),
-    /// Nothing was sent, or a well-formed error came back.
-    Refused(String),
-    /// Something was sent and no well-formed reply came back.
-    Unknown(String),
-}
-
-/// A reply of Redis.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Value {
-    /// No value: not the empty string.
-    Nil,
-    /// A number.
-    Int(i64),
-    /// A simple string such as `OK`.
-    Status(String),
-    /// A string.
-    Bytes(Bytes),
-    /// Several replies.
-    Array(Vec<Value>),
-    /// An error within an array.
-    Error(String),
-}
-
-impl Value {
-    /// The text of a status or a string.
-    #[must_use]
-    pub fn text(&self) -> Option<String> {
-        match self {
-            Self::Status(text) => Some(text.clone()),
-            Self::Bytes(bytes) => Some(bytes.text()),
-            Self::Nil | Self::Int(_) | Self::Array(_) | Self::Error(_) => None,
-        }
-    }
-
-    /// The number.
-    #[must_use]
-    pub fn int(&self) -> Option<i64> {
-        match self {
-            Self::Int(number) => Some(*number),
-            Self::Nil | Self::Status(_) | Self::Bytes(_) | Self::Array(_) | Self::Error(_) => None,
-        }
-    }
-
-    /// The replies of an array.
-    #[must_use]
-    pub fn array(&self) -> Option<&[Value]> {
-        match self {
-            Self::Array(values) => Some(values),
-            Self::Nil | Self::Int(_) | Self::Status(_) | Self::Bytes(_) | Self::Error(_) => None,
-        }
-    }
-
-    /// Neither nil, nor 0, nor an error.
-    pub(crate) fn is_hit(&self) -> bool {
-        !matches!(self, Self::Nil | Self::Int(0) | Self::Error(_))
-    }
-}
-
-/// Bytes; on the wire a string where they are UTF-8, else `{"base64": …}`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bytes(pub Vec<u8>);
-
-impl Bytes {
-    /// As text; what is not UTF-8 is replaced.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0).into_owned()
-    }
-}
-
-impl From<&str> for Bytes {
-    fn from(text: &str) -> Self {
-        Self(text.as_bytes().to_vec())
-    }
-}
-
-impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.text())
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum BytesOnWire {
-    Text(String),
-    Base64 { base64: String },
-}
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match str::from_utf8(&self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => BytesOnWire::Base64 { base64: STANDARD.encode(&self.0) }.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match BytesOnWire::deserialize(deserializer)? {
-            BytesOnWire::Text(text) => Ok(Self(text.into_bytes())),
-            BytesOnWire::Base64 { base64 } => STANDARD.decode(base64).map(Self).map_err(de::Error::custom),
-        }
-    }
-}
-
-/// A value, or its digest where it is long: enough to say whether two are equal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Content {
-    /// The value itself; the empty text is a value, not an absence.
-    Literal(Bytes),
-    /// SHA-256 in hexadecimal, and the length in bytes.
-    Digest {
-        /// The digest.
-        sha256: String,
-        /// The length.
-        bytes: usize,
-    },
-}
-
-impl Content {
-    /// Of these bytes.
-    #[must_use]
-    pub fn of(value: &[u8]) -> Self {
-        if value.len() <= LONGEST_LITERAL {
-            return Self::Literal(Bytes(value.to_vec()));
-        }
-        let sha256 = Sha256::digest(value).iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"));
-        Self::Digest { sha256, bytes: value.len() }
-    }
-}
-
-impl fmt::Display for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Literal(bytes) => write!(f, "{bytes:?}"),
-            Self::Digest { sha256, bytes } => write!(f, "{bytes} bytes with SHA-256 {sha256}"),
-        }
-    }
-}
-
-/// The id of a stream's entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryId {
-    /// Milliseconds since the epoch, by the server's clock.
-    pub milliseconds: u64,
-    /// The number within the millisecond.
-    pub sequence: u64,
-}
-
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.milliseconds, self.sequence)
-    }
-}
-
-/// A text that is no stream id.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0:?} is not the id of a stream's entry")]
-pub struct NotEntryId(pub String);
-
-impl FromStr for EntryId {
-    type Err = NotEntryId;
-
-    fn from_str(text: &str) -> Result<Self, NotEntryId> {
-        let not = || NotEntryId(text.to_owned());
-        let (milliseconds, sequence) = text.split_once('-').ok_or_else(not)?;
-        Ok(Self { milliseconds: milliseconds.parse().map_err(|_| not())?, sequence: sequence.parse().map_err(|_| not())? })
-    }
-}
-
-impl Serialize for EntryId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EntryId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }
 
 /// The keys of a database that are wanted.

@@ -1,17 +1,17 @@
 //! What happens to objects on their way in: refused by name, refused by the API server's rules, or merged with what is there.
 
 use super::{
-    addresses, admission,
+    addresses, admission, base64,
     cluster::Cluster,
     controllers::admit_claim,
     defaults, fields,
-    json::{self, key_of, list, text, texts},
+    json::{self, key_of, list, text},
     kinds::{self, Handling},
-    merge, pods, selector,
+    merge, pods,
     store::Refusal,
 };
 use crate::{
-    manifest::Object,
+    manifest::{Object, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, Ta
     let mut applied = Applied::default();
     let refused = |object: &Object, refusal: Refusal| TargetError::Refused {
         key: json::key(&object.json),
-        place: fields::place(object, &pointer_in(&refusal.to_string())).clone(),
+        place: fields::place(object, &unreadable_data(&object.json).unwrap_or_else(|| pointer_in(&refusal.to_string()))).clone(),
         reason: refusal.to_string(),
     };
     for object in objects {
@@ -66,9 +66,9 @@ fn judge(cluster: &Cluster, all: &[Object], object: &Object, applied: &mut Appli
                 runs(template).then_some((other, template))
             });
             let hit = match kind_name {
-                "NetworkPolicy" => workloads.find(|(_, template)| {
-                    selector::matches_selector(&object.json["spec"]["podSelector"], &texts(template, "/metadata/labels"))
-                }),
+                "NetworkPolicy" => {
+                    workloads.find(|(_, template)| selector::matches(&object.json["spec"]["podSelector"], json::labels(template)))
+                }
                 "HorizontalPodAutoscaler" => workloads.find(|(other, _)| {
                     let target = &object.json["spec"]["scaleTargetRef"];
                     target["kind"] == other["kind"] && target["name"] == other["metadata"]["name"]
@@ -158,6 +158,13 @@ fn asks_for_user(spec: &Value, runs: &dyn Fn(&Value) -> bool) -> Option<&'static
         .find(|field| pod.iter().chain(&running).any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
 }
 
+/// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
+fn unreadable_data(object: &Value) -> Option<String> {
+    let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && base64::decode(value).is_none())?;
+    Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
+}
+
 /// The JSON pointer of the field that a refusal names: `… is invalid: spec.a[0].b: …`, `.spec.a[0].b: field not declared in schema`.
 fn pointer_in(refusal: &str) -> String {
     let told = refusal.split_once(" is invalid: ").map_or(refusal, |(_, told)| told);
@@ -181,14 +188,14 @@ pub(super) fn put(cluster: &Cluster, given: &Value) -> Result<Arc<Value>, Refusa
     let mut given = given.clone();
     drop_nulls(&mut given);
     if let Some(metadata) = given["metadata"].as_object_mut() {
-        if !kind.namespaced {
+        if !kind.is_namespaced() {
             metadata.shift_remove("namespace");
         } else if !metadata.contains_key("namespace") {
             metadata.insert("namespace".into(), "default".into());
         }
     }
     let key = json::key(&given);
-    if kind.namespaced {
+    if kind.is_namespaced() {
         let Some(namespace) = cluster.store.get(&key_of("Namespace", "", &key.namespace)) else {
             return Err(Refusal::Forbidden(format!("namespaces {:?} not found", key.namespace)));
         };
@@ -258,6 +265,13 @@ fn drop_nulls(value: &mut Value) {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn the_value_of_a_secret_that_is_no_base64_is_pointed_at() {
+        let secret = json!({ "kind": "Secret", "data": { "good": "Z29vZA==", "tls/key": "<paste here>" } });
+        assert_eq!(unreadable_data(&secret).as_deref(), Some("/data/tls~1key"));
+        assert_eq!(unreadable_data(&json!({ "kind": "ConfigMap", "data": { "a": "<" } })), None);
+    }
 
     #[rstest]
     #[case(

@@ -83,6 +83,7 @@ impl Running {
         if self.exit().is_some() {
             return Err(ExecError::NotRunning);
         }
+        let _starting = self.inner.starting.read().await;
         let number = self.inner.joined.fetch_add(1, Ordering::Relaxed);
         let base = self.inner.directory.join("joining").join(number.to_string());
         let (orders, answer) = (base.with_extension("json"), base.with_extension("answer"));

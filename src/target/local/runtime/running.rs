@@ -25,7 +25,7 @@ use std::{
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
-    sync::watch,
+    sync::{RwLock, watch},
     task::JoinHandle,
 };
 
@@ -86,6 +86,9 @@ pub(super) struct Inner {
     pub(super) directory: PathBuf,
     pub(super) log: PathBuf,
     pub(super) joined: AtomicU64,
+    /// Held by whoever starts a process in the container, and alone by who stops all of them: one that is stopped between fork and
+    /// exec would never tell its parent that it has begun.
+    pub(super) starting: RwLock<()>,
     started: SystemTime,
     start_ticks: u64,
     exit: watch::Receiver<Option<Exit>>,
@@ -125,6 +128,7 @@ pub(super) async fn start(namespaces: &Namespaces, spec: ContainerSpec) -> Resul
                     directory,
                     log,
                     joined: AtomicU64::new(0),
+                    starting: RwLock::new(()),
                     started: begun.started,
                     start_ticks: begun.start_ticks,
                     exit,
@@ -214,7 +218,7 @@ async fn begin(namespaces: &Namespaces, directory: &Path, log: &Path) -> Result<
 fn follow(mut child: Child, pump: JoinHandle<()>, cgroup: Option<Arc<Cgroup>>) -> watch::Receiver<Option<Exit>> {
     let (tell, exit) = watch::channel(None);
     tokio::spawn(async move {
-        let status = child.wait().await;
+        let status = child.wait().await.inspect_err(|error| tracing::error!(%error, "how a container's process ended cannot be learnt"));
         // Whoever asks after the end finds the whole log. Nobody writes any more: the kernel has ended the whole PID namespace.
         if tokio::time::timeout(LAST_OUTPUT, pump).await.is_err() {
             tracing::warn!("a container's last output was not written in time");
@@ -302,6 +306,7 @@ impl Running {
     /// [`FreezeError`].
     pub async fn freeze(&self) -> Result<(), FreezeError> {
         self.living()?;
+        let _nobody_starts = self.inner.starting.write().await;
         processes::freeze(&self.inner.pid_namespace).await
     }
 

@@ -1,0 +1,57 @@
+//! The features on the local target, and their mutants, by the program as a user runs it.
+
+use serde_json::Value;
+use std::{collections::BTreeMap, process::Command};
+
+/// Runs the program in the checkout and reads its JSON.
+fn run(arguments: &[&str]) -> (Option<i32>, Value) {
+    let evidence = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_redis-conformance"))
+        .args(arguments)
+        .args(["--format", "json", "--evidence"])
+        .arg(evidence.path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the program");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?} gives no report ({error}): {stderr}"));
+    (output.status.code(), report)
+}
+
+/// Guarantee → the outcomes of its scenarios, with what each said.
+fn outcomes(report: &Value) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut outcomes: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let scenarios = report.pointer("/verdict/scenarios").or_else(|| report.get("scenarios")).and_then(Value::as_array).expect("scenarios");
+    for scenario in scenarios {
+        let text = |field: &str| scenario[field].as_str().unwrap_or_default().to_owned();
+        outcomes.entry(text("guarantee")).or_default().push((text("outcome"), format!("{} {}", text("scenario"), text("message"))));
+    }
+    outcomes
+}
+
+#[test]
+fn every_guarantee_of_the_single_redis_documents_holds_on_this_machine() {
+    let (code, report) = run(&["verify", "mcp", "agentsmith"]);
+    let outcomes = outcomes(&report);
+    for (guarantee, scenarios) in &outcomes {
+        for (outcome, words) in scenarios {
+            // A machine without memory limits or other users says so; nothing else may stand between a promise and its proof.
+            assert!(outcome == "passed" || outcome == "unsupported", "{guarantee} {outcome}: {words}");
+        }
+        assert!(scenarios.iter().any(|(outcome, _)| outcome == "passed"), "{guarantee} is not proven at all here");
+    }
+    assert_eq!(code, Some(0));
+    assert_eq!(outcomes.len(), 28, "13 of mcp/persistence-setup and 15 of agentsmith/message-bus: {:?}", outcomes.keys());
+}
+
+#[test]
+fn no_mutant_survives() {
+    let (code, report) = run(&["mutate"]);
+    let mutants = report["mutants"].as_array().expect("mutants");
+    assert!(mutants.len() > 40, "only {} mutants were tried", mutants.len());
+    for mutant in mutants {
+        let fate = mutant["fate"].as_str();
+        assert!(matches!(fate, Some("killed" | "undecided")), "{} of {}: {mutant}", mutant["mutant"], mutant["guarantee"]);
+    }
+    assert_eq!(code, Some(0));
+}
