@@ -1,7 +1,7 @@
 //! What happens to objects on their way in: refused by name, refused by the API server's rules, or merged with what is there.
 
 use super::{
-    addresses, admission, base64,
+    addresses, admission,
     cluster::Cluster,
     controllers::admit_claim,
     defaults, fields,
@@ -14,6 +14,7 @@ use crate::{
     manifest::{Object, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
 
@@ -161,7 +162,7 @@ fn asks_for_user(spec: &Value, runs: &dyn Fn(&Value) -> bool) -> Option<&'static
 /// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
 fn unreadable_data(object: &Value) -> Option<String> {
     let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
-    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && base64::decode(value).is_none())?;
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && !value.as_str().is_some_and(|text| STANDARD.decode(text).is_ok()))?;
     Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
 }
 
