@@ -14,6 +14,7 @@ use crate::{
     manifest::{Object, json as manifest_json, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
 
@@ -126,11 +127,13 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
         );
     }
     let facts = super::super::runtime::facts();
-    if let Err(reason) = &facts.run_as_user {
+    if let Err(reason) = &facts.run_as_user
+        && list(spec, "/containers").iter().any(runs)
+    {
         applied.remarks.push(format!("All containers run as the one user that there is here, the official Redis image's too: {reason}"));
     }
     if let Err(reason) = &facts.run_as_user
-        && let Some(field) = asks_for_user(spec)
+        && let Some(field) = asks_for_user(spec, &runs)
     {
         return Err(Unsupported {
             capability: Capability::RunAsUser,
@@ -146,17 +149,24 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
     Ok(())
 }
 
-fn asks_for_user(spec: &Value) -> Option<&'static str> {
-    let contexts = || std::iter::once(spec).chain(list(spec, "/containers")).chain(list(spec, "/initContainers"));
+/// The field by which something that runs here asks for a user or group; a pod that is not started asks for nothing.
+fn asks_for_user(spec: &Value, runs: &dyn Fn(&Value) -> bool) -> Option<&'static str> {
+    let running: Vec<&Value> =
+        list(spec, "/containers").iter().chain(list(spec, "/initContainers")).filter(|container| runs(container)).collect();
+    let pod = (!running.is_empty()).then_some(spec);
     ["runAsUser", "runAsGroup", "fsGroup"]
         .into_iter()
-        .find(|field| contexts().any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
+        .find(|field| pod.iter().chain(&running).any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
 }
 
 /// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
 fn unreadable_data(object: &Value) -> Option<String> {
     let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
+<<<<<<< HEAD
     let (name, _) = data.iter().find(|(_, value)| !value.is_null() && manifest_json::bytes(value).is_none())?;
+=======
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && !value.as_str().is_some_and(|text| STANDARD.decode(text).is_ok()))?;
+>>>>>>> bench
     Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
 }
 
