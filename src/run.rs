@@ -197,7 +197,13 @@ impl Runner {
         result
     }
 
-    async fn steps(&self, index: usize, case: &Case, steps: &Collection<World>, world: &mut World) -> (Outcome, Vec<StepResult>, Vec<Place>) {
+    async fn steps(
+        &self,
+        index: usize,
+        case: &Case,
+        steps: &Collection<World>,
+        world: &mut World,
+    ) -> (Outcome, Vec<StepResult>, Vec<Place>) {
         let mut begun = Vec::new();
         for step in &case.scenario.steps {
             let text = format!("{} {}", step.keyword.trim(), step.value);

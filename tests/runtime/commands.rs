@@ -2,9 +2,7 @@
 
 use crate::scene::{container, log};
 use anyhow::{Result, ensure};
-use redis_conformance::{
-    target::local::runtime::{ExecError, Network, Sandbox, facts},
-};
+use redis_conformance::target::local::runtime::{ExecError, Network, Sandbox, facts};
 use std::time::Duration;
 
 crate::tests![
