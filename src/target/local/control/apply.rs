@@ -22,7 +22,7 @@ pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, Ta
     let mut applied = Applied::default();
     let refused = |object: &Object, refusal: Refusal| TargetError::Refused {
         key: json::key(&object.json),
-        place: fields::place(object, &pointer_in(&refusal.to_string())).clone(),
+        place: fields::place(object, &unreadable_data(&object.json).unwrap_or_else(|| pointer_in(&refusal.to_string()))).clone(),
         reason: refusal.to_string(),
     };
     for object in objects {
@@ -153,6 +153,13 @@ fn asks_for_user(spec: &Value) -> Option<&'static str> {
         .find(|field| contexts().any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
 }
 
+/// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
+fn unreadable_data(object: &Value) -> Option<String> {
+    let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && json::bytes(value).is_none())?;
+    Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
+}
+
 /// The JSON pointer of the field that a refusal names: `… is invalid: spec.a[0].b: …`, `.spec.a[0].b: field not declared in schema`.
 fn pointer_in(refusal: &str) -> String {
     let told = refusal.split_once(" is invalid: ").map_or(refusal, |(_, told)| told);
@@ -253,6 +260,13 @@ fn drop_nulls(value: &mut Value) {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn the_value_of_a_secret_that_is_no_base64_is_pointed_at() {
+        let secret = json!({ "kind": "Secret", "data": { "good": "Z29vZA==", "tls/key": "<paste here>" } });
+        assert_eq!(unreadable_data(&secret).as_deref(), Some("/data/tls~1key"));
+        assert_eq!(unreadable_data(&json!({ "kind": "ConfigMap", "data": { "a": "<" } })), None);
+    }
 
     #[rstest]
     #[case(
