@@ -1,3 +1,5 @@
+//! What a recorded target writes down of its calls, and what never.
+
 use super::*;
 use crate::{
     evidence::{Clock, Redactor},

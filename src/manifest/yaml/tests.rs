@@ -1,3 +1,5 @@
+//! YAML as Kubernetes reads it, with the place of each field.
+
 use super::*;
 use serde_json::json;
 
