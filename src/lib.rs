@@ -14,6 +14,7 @@ pub mod runbook;
 pub mod spec;
 pub mod steps;
 pub mod target;
+pub mod time;
 pub mod traffic;
 pub mod verdict;
 pub mod wait;

@@ -5,7 +5,7 @@
 mod subject;
 
 use crate::{
-    evidence::Store,
+    evidence::{Store, slug},
     manifest::Place,
     mutants::{Mutant, NOTHING_TO_CHANGE},
     report::Event,
@@ -112,16 +112,7 @@ impl Case {
         if self.repetition > 1 {
             words.push(self.repetition.to_string());
         }
-        let mut slug = String::new();
-        for letter in words.join("-").to_lowercase().chars() {
-            match letter {
-                'a'..='z' | '0'..='9' => slug.push(letter),
-                _ if slug.ends_with('-') => {}
-                _ => slug.push('-'),
-            }
-        }
-        slug.truncate(80);
-        slug.trim_matches('-').to_owned()
+        slug(&words.join("-").to_lowercase(), 80)
     }
 }
 
@@ -206,7 +197,13 @@ impl Runner {
         result
     }
 
-    async fn steps(&self, index: usize, case: &Case, steps: &Collection<World>, world: &mut World) -> (Outcome, Vec<StepResult>, Vec<Place>) {
+    async fn steps(
+        &self,
+        index: usize,
+        case: &Case,
+        steps: &Collection<World>,
+        world: &mut World,
+    ) -> (Outcome, Vec<StepResult>, Vec<Place>) {
         let mut begun = Vec::new();
         for step in &case.scenario.steps {
             let text = format!("{} {}", step.keyword.trim(), step.value);

@@ -23,6 +23,8 @@ pub struct TimedOut {
     pub looks: usize,
     /// What the last look saw.
     pub last: String,
+    /// No look came back in time: nothing is known of the condition.
+    pub blind: bool,
 }
 
 /// Waits until a condition holds, at most for `limit`, looking each `every` and at each wake-up.
@@ -70,16 +72,17 @@ impl Until {
         let deadline = start + self.limit;
         let mut looks = 0;
         let mut last = String::from("nothing, no look came back in time");
+        let mut blind = true;
         loop {
             looks += 1;
             match tokio::time::timeout_at(deadline, look()).await {
                 Ok(Ok(Look::Ready(value))) => return Ok(value),
-                Ok(Ok(Look::NotYet(seen))) => last = seen,
+                Ok(Ok(Look::NotYet(seen))) => (last, blind) = (seen, false),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }
             if Instant::now() >= deadline {
-                return Err(TimedOut { what, waited: start.elapsed(), looks, last }.into());
+                return Err(TimedOut { what, waited: start.elapsed(), looks, last, blind }.into());
             }
             let nap = pause(self.every.min(deadline.saturating_duration_since(Instant::now())));
             match &mut self.changes {

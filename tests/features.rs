@@ -21,8 +21,8 @@ fn run(arguments: &[&str]) -> (Option<i32>, Value) {
 /// Guarantee → the outcomes of its scenarios, with what each said.
 fn outcomes(report: &Value) -> BTreeMap<String, Vec<(String, String)>> {
     let mut outcomes: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let scenarios = report.pointer("/verdict/scenarios").or_else(|| report.get("scenarios")).and_then(Value::as_array).expect("scenarios");
-    for scenario in scenarios {
+    let guarantees = report["guarantees"].as_array().expect("guarantees");
+    for scenario in guarantees.iter().flat_map(|guarantee| guarantee["scenarios"].as_array().expect("scenarios")) {
         let text = |field: &str| scenario[field].as_str().unwrap_or_default().to_owned();
         outcomes.entry(text("guarantee")).or_default().push((text("outcome"), format!("{} {}", text("scenario"), text("message"))));
     }

@@ -59,6 +59,7 @@ Feature: Redis persistence for the MCP servers
       When the manifests are applied
       Then the claim "redis-data-pvc" in namespace "mcp" is bound within 60 seconds
       And Redis is ready within 60 seconds
+      And clients reach Redis through a Service
 
     Scenario: the claim may come after the Deployment
       When the manifests are applied without the claim "redis-data-pvc"
@@ -209,13 +210,20 @@ Feature: Redis persistence for the MCP servers
   Rule: A backup by redis-cli --rdb can be brought back
     Section "Best Practices", "Backup Strategy". The document says how to save and not how to restore.
 
-    Scenario: a dump laid into the data directory is ignored while the append-only file is on
+    Scenario Outline: a dump laid into the data directory is ignored while the append-only file is on, and the pod is <ended>
+      Deleted in order, Redis saves its empty memory over the dump; killed, it leaves the dump there and does not read it.
+
       Given Redis runs from the manifests
       And clients have written tenants to databases 0, 1 and 2
       When the data is saved as the document says, deleted, and the dump is laid into the data directory
-      And the Redis pod is deleted
+      And the Redis pod is <ended>
       Then Redis is ready again within 60 seconds
       And every acknowledged write is lost
+
+      Examples:
+        | ended   |
+        | deleted |
+        | killed  |
 
     Scenario: the runbook's backup and restore bring everything back
       Given Redis runs from the manifests

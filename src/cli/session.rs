@@ -3,7 +3,7 @@
 use super::{Problem, panics, what::What};
 use crate::{
     config::Config,
-    evidence::{Clock, Store, rfc3339, run_id},
+    evidence::{Clock, Store, run_id},
     report::{ColorWhen, Event, Progress, Purpose, Selected, Style, show},
     run::{Case, Provider, Runner, Subject},
     verdict::ScenarioResult,
@@ -100,7 +100,7 @@ impl Session {
 
     /// When the run began, as reports say it.
     pub(super) fn started(&self) -> String {
-        rfc3339(self.clock.began())
+        crate::time::rfc3339(self.clock.began())
     }
 
     /// Whether the user interrupted the run.

@@ -2,10 +2,9 @@
 
 use super::{
     Clock, EvidenceError, Redactor,
-    clock::rfc3339,
     writer::{self, Message},
 };
-use crate::verdict::ScenarioResult;
+use crate::{time::rfc3339, verdict::ScenarioResult};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},

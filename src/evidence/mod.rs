@@ -5,14 +5,16 @@ mod diagnose;
 mod folder;
 mod recorded;
 mod redact;
+mod slug;
 mod store;
 mod writer;
 
-pub use clock::{Clock, rfc3339, run_id};
+pub use clock::{Clock, run_id};
 pub use diagnose::diagnose;
 pub use folder::Evidence;
 pub use recorded::Recorded;
 pub use redact::{REDACTED, Redactor};
+pub use slug::slug;
 use std::{io, path::PathBuf};
 pub use store::Store;
 

@@ -51,7 +51,7 @@ struct Program {
 
 impl Program {
     fn find() -> Option<Self> {
-        let kubectl = which::which("kubectl").ok().map(|path| Self { path, arguments: &["kustomize"] });
+        let kubectl = kubectl().map(|path| Self { path, arguments: &["kustomize"] });
         kubectl.or_else(|| which::which("kustomize").ok().map(|path| Self { path, arguments: &["build"] }))
     }
 
@@ -117,6 +117,14 @@ impl Drop for Wrapper {
             tracing::warn!(folder = %self.folder.display(), %error, "a temporary folder stays behind");
         }
     }
+}
+
+/// The `kubectl` on the PATH, if there is one; not this program, which stands in for it within runbooks.
+#[must_use]
+pub fn kubectl() -> Option<PathBuf> {
+    let real = |path: &PathBuf| path.canonicalize().ok();
+    let ourselves = std::env::current_exe().ok().as_ref().and_then(real);
+    which::which_all("kubectl").into_iter().flatten().find(|path| real(path) != ourselves)
 }
 
 /// The program that renders kustomizations here; `None` where neither `kubectl` nor `kustomize` is on the PATH.

@@ -42,10 +42,23 @@ impl Quantity {
         u64::try_from(nanos / 1_000_000 + i128::from(nanos % 1_000_000 > 0)).unwrap_or(u64::MAX)
     }
 
+    /// How many times `unit` it is, rounded up, as `resourceFieldRef` counts; `unit` must not be zero.
+    #[must_use]
+    pub fn in_units_of(self, unit: Self) -> i128 {
+        self.nanos.div_euclid(unit.nanos) + i128::from(self.nanos.rem_euclid(unit.nanos) > 0)
+    }
+
     /// Whether it is below zero.
     #[must_use]
     pub fn is_negative(self) -> bool {
         self.nanos < 0
+    }
+}
+
+impl From<u64> for Quantity {
+    /// So many whole units.
+    fn from(units: u64) -> Self {
+        Self { nanos: i128::from(units) * NANO }
     }
 }
 

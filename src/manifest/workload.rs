@@ -1,10 +1,7 @@
 //! One view over everything that has a pod template, whatever its kind.
 
-use super::{ImageRef, ManifestSet, Object};
+use super::{ImageRef, ManifestSet, Object, json};
 use serde_json::{Map, Value};
-use std::sync::LazyLock;
-
-static NO_LABELS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// An object with a pod template, or a pod.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +47,7 @@ impl<'s> Workload<'s> {
     /// The labels that its pods will have.
     #[must_use]
     pub fn labels(&self) -> &'s Map<String, Value> {
-        self.object.at(&format!("{}/metadata/labels", self.template)).and_then(Value::as_object).unwrap_or(&NO_LABELS)
+        json::map(&self.object.json, &format!("{}/metadata/labels", self.template))
     }
 
     /// How many pods it asks for: 1 where nothing is written, and for a pod and each run of a job; `None` for one a node.

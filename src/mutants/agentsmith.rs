@@ -23,6 +23,33 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer { step: "Redis has 1 replica", message: "2" },
     },
     Mutant {
+        name: "replicas-by-load",
+        guarantee: "BUS-1",
+        what: "an autoscaler among the objects",
+        change: Change::Objects(|all| {
+            with(
+                all,
+                json!({
+                    "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                    "metadata": { "name": "redis", "namespace": "agentsmith" },
+                    "spec": { "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "redis" }, "maxReplicas": 3 },
+                }),
+            )
+        }),
+        killer: Killer { step: "Redis has 1 replica", message: "changes the number of its replicas" },
+    },
+    Mutant {
+        name: "directory-of-the-node",
+        guarantee: "BUS-2",
+        what: "the data directory is a hostPath",
+        change: Change::Objects(|all| {
+            let mounts = json!([{ "name": "data", "mountPath": "/data" }]);
+            let volumes = json!([{ "name": "data", "hostPath": { "path": "/var/lib/redis" } }]);
+            set_in_redis(all, "/volumeMounts", mounts) && set(redis_workload(all), "/spec/template/spec/volumes", volumes)
+        }),
+        killer: Killer { step: "no object is a PersistentVolume or a claim", message: "the node's directory" },
+    },
+    Mutant {
         name: "claim-added",
         guarantee: "BUS-2",
         what: "a claim among the objects",
@@ -73,6 +100,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer { step: "it is restarted within", message: "liveness" },
     },
     Mutant {
+        name: "liveness-always-holds",
+        guarantee: "BUS-7",
+        what: "liveness is redis-cli ping || true",
+        change: Change::Objects(|all| set_in_redis(all, "/livenessProbe/exec/command", json!(["sh", "-c", "redis-cli ping || true"]))),
+        killer: Killer { step: "the liveness probe runs", message: "|| true" },
+    },
+    Mutant {
         name: "readiness-by-tcp",
         guarantee: "BUS-7",
         what: "readiness asks whether the port is open",
@@ -109,6 +143,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer { step: "no object exposes Redis", message: "NodePort" },
     },
     Mutant {
+        name: "published-by-the-ingress",
+        guarantee: "BUS-9",
+        what: "ingress-nginx publishes port 6379 by its ConfigMap",
+        change: Change::Objects(|all| {
+            with(
+                all,
+                json!({
+                    "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "tcp-services", "namespace": "ingress-nginx" },
+                    "data": { "6379": "agentsmith/redis:6379" },
+                }),
+            )
+        }),
+        killer: Killer { step: "no object exposes Redis", message: "publishes a port" },
+    },
+    Mutant {
         name: "service-renamed",
         guarantee: "BUS-10",
         what: "the Service is called redis-bus",
@@ -142,6 +191,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "the ServiceAccount is not among the resources",
         change: Change::Objects(|all| without(all, "ServiceAccount", "dispatcher")),
         killer: Killer { step: "every pod has the account", message: "serviceaccount \"dispatcher\" not found" },
+    },
+    Mutant {
+        name: "configuration-left-out",
+        guarantee: "BUS-13",
+        what: "the ConfigMap is not among the resources",
+        change: Change::Objects(|all| without(all, "ConfigMap", "agentsmith-config")),
+        killer: Killer { step: "every pod has the account", message: "configmap \"agentsmith-config\" not found" },
     },
     Mutant {
         name: "claim-without-append-only-file",

@@ -41,6 +41,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer { step: "Redis mounts the claim", message: "/data" },
     },
     Mutant {
+        name: "files-beside-the-claim",
+        guarantee: "MCP-P2",
+        what: "an emptyDir is mounted at /data/appendonlydir, below the claim",
+        change: Change::Objects(|all| {
+            let spec = redis_workload(all).and_then(|redis| redis.pointer_mut("/spec/template/spec"));
+            let Some(spec) = spec else { return false };
+            let Some(mounts) = spec.pointer_mut("/containers/0/volumeMounts").and_then(|mounts| mounts.as_array_mut()) else {
+                return false;
+            };
+            mounts.push(json!({ "name": "files", "mountPath": "/data/appendonlydir" }));
+            let Some(volumes) = spec.pointer_mut("/volumes").and_then(|volumes| volumes.as_array_mut()) else { return false };
+            volumes.push(json!({ "name": "files", "emptyDir": {} }));
+            true
+        }),
+        killer: Killer { step: "Redis mounts the claim", message: "/data/appendonlydir" },
+    },
+    Mutant {
         name: "append-only-file-off",
         guarantee: "MCP-P3",
         what: "--appendonly no",
@@ -60,6 +77,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "the claim is not among the resources",
         change: Change::Objects(|all| without(all, CLAIM.0, CLAIM.1)),
         killer: Killer { step: "is bound within", message: "there is no PersistentVolumeClaim mcp/redis-data-pvc" },
+    },
+    Mutant {
+        name: "service-leads-past-redis",
+        guarantee: "MCP-P4",
+        what: "the Service's targetPort is 6380",
+        change: Change::Objects(|all| set(object(all, "Service", "redis"), "/spec/ports/0/targetPort", json!(6380))),
+        killer: Killer { step: "clients reach Redis through a Service", message: "no Service leads to port 6379" },
     },
     Mutant {
         name: "pod-keeps-its-data-in-an-emptydir",
@@ -104,6 +128,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer { step: "the servers use these databases", message: "8002" },
     },
     Mutant {
+        name: "server-listens-elsewhere",
+        guarantee: "MCP-P9",
+        what: "minio's MCP_PORT is 8012, where its Service does not lead",
+        change: Change::Objects(|all| set(database_of(all, "1"), "/data/MCP_PORT", json!("8012"))),
+        killer: Killer { step: "the servers use these databases", message: "MCP_PORT is 8012" },
+    },
+    Mutant {
         name: "table-is-stale",
         guarantee: "MCP-P9",
         what: "the table says that minio is on port 8012",
@@ -142,6 +173,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         what: "the runbook's CONFIG SET appendonly yes is left out",
         change: Change::Runbook { block: "restore", without: "CONFIG SET appendonly yes" },
         killer: Killer { step: "every acknowledged write is still there", message: "lost" },
+    },
+    Mutant {
+        name: "dump-is-read",
+        guarantee: "MCP-P14",
+        what: "--appendonly no: a killed Redis starts from the dump",
+        change: Change::Objects(|all| option(all, "--appendonly", &["--appendonly", "no"])),
+        killer: Killer { step: "every acknowledged write is lost", message: "still there" },
     },
     Mutant {
         name: "class-that-only-says-it-grows",

@@ -136,6 +136,11 @@ impl Document {
                     return Err(SpecError::Form { place: place(scenario.position), problem });
                 }
             }
+            if let Some(vague) = rule.scenarios.iter().find(|scenario| scenario.steps.iter().all(|step| step.ty != gherkin::StepType::Then))
+            {
+                let problem = format!("the scenario {:?} has no Then: whatever happens, it would pass", vague.name);
+                return Err(SpecError::Form { place: place(vague.position), problem });
+            }
             let scenarios = rule
                 .scenarios
                 .iter()
@@ -215,7 +220,7 @@ mod tests {
     #[test]
     fn an_outline_gives_a_scenario_for_each_row() {
         let document = read(
-            "Feature: F\n  @A-1\n  Rule: R\n    why\n\n    Scenario Outline: s <how>\n      When it is <how>\n\n      Examples:\n        | how |\n        | a |\n        | b |\n",
+            "Feature: F\n  @A-1\n  Rule: R\n    why\n\n    Scenario Outline: s <how>\n      Then it is <how>\n\n      Examples:\n        | how |\n        | a |\n        | b |\n",
         )
         .expect("a feature");
         let names: Vec<&str> = document.guarantees[0].scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
@@ -230,6 +235,8 @@ mod tests {
     #[case("Feature: F\n  @A-1 @A-2\n  Rule: R\n    Scenario: s\n      Given x\n", "it has 2")]
     #[case("Feature: F\n  @A-1\n  Rule: R\n", "no scenario")]
     #[case("Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n      Given x\n    Scenario: s\n      Given y\n", "two scenarios")]
+    #[case("Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n      Given x\n      And y\n", "no Then")]
+    #[case("Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n", "no Then")]
     fn a_wrong_form_is_named_with_its_line(#[case] text: &str, #[case] expected: &str) {
         let error = read(text).expect_err("the form is wrong").to_string();
         assert!(error.contains(expected), "{error}");

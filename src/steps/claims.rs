@@ -2,12 +2,14 @@
 
 use super::{Failure, Step, World};
 use crate::{
-    manifest::{Object, ObjectKey},
+    manifest::{Object, ObjectKey, Quantity},
     wait::{Look, Until},
 };
 use cucumber::{given, then, when};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
+
+const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
 fn claim_key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { kind: "PersistentVolumeClaim".into(), namespace: namespace.into(), name: name.into() }
@@ -17,11 +19,7 @@ fn claim_key(namespace: &str, name: &str) -> ObjectKey {
 fn claim(world: &World, namespace: &str, name: &str) -> Step<Object> {
     let key = claim_key(namespace, name);
     let set = world.set()?;
-    set.objects
-        .iter()
-        .find(|object| object.key() == key)
-        .cloned()
-        .ok_or_else(|| missing(world, &key))
+    set.objects.iter().find(|object| object.key() == key).cloned().ok_or_else(|| missing(world, &key))
 }
 
 /// The claim is not in the manifests: what Redis has instead is where to look.
@@ -33,9 +31,12 @@ fn missing(world: &World, key: &ObjectKey) -> Failure {
 async fn the_claim_asks_for(world: &mut World, name: String, namespace: String, size: String) -> Step {
     let claim = claim(world, &namespace, &name)?;
     let pointer = "/spec/resources/requests/storage";
-    match claim.json.pointer(pointer).and_then(Value::as_str) {
-        Some(asked) if asked == size => Ok(()),
-        asked => Err(Failure::violated_at(claim.place_of(pointer), format!("the claim asks for {}", asked.unwrap_or("nothing")))),
+    let asked = claim.json.pointer(pointer).and_then(Value::as_str);
+    // 10240Mi is 10Gi.
+    let quantity = |text: &str| text.parse::<Quantity>().ok();
+    match asked.and_then(quantity) {
+        Some(asked) if Some(&asked) == quantity(&size).as_ref() => Ok(()),
+        _ => Err(Failure::violated_at(claim.place_of(pointer), format!("the claim asks for {}", asked.unwrap_or("nothing")))),
     }
 }
 
@@ -52,6 +53,10 @@ async fn the_claim_has_the_only_mode(world: &mut World, name: String, namespace:
 #[then(expr = "the claim {string} in namespace {string} names no storage class")]
 async fn the_claim_names_no_class(world: &mut World, name: String, namespace: String) -> Step {
     let claim = claim(world, &namespace, &name)?;
+    // How a class was named before the field was there; API servers still heed it.
+    if let Some(class) = claim.json["metadata"]["annotations"].get(CLASS_ANNOTATION) {
+        return Err(Failure::violated_at(claim.place.clone(), format!("its annotation {CLASS_ANNOTATION} names the class {class}")));
+    }
     match claim.json.pointer("/spec/storageClassName") {
         None | Some(Value::Null) => Ok(()),
         Some(class) => Err(Failure::violated_at(claim.place_of("/spec/storageClassName"), format!("it names the class {class}"))),
@@ -150,6 +155,12 @@ async fn the_claim_is_patched(world: &mut World, name: String, namespace: String
     let key = claim_key(&namespace, &name);
     let target = world.target().await?;
     let before = target.get(&key).await?.ok_or_else(|| missing(world, &key))?;
+    if is_at_least(&before["status"]["capacity"]["storage"], &size) {
+        return Err(Failure::broken(format!(
+            "{key} holds {} before the patch, so that growing to {size} cannot be tried",
+            before["status"]["capacity"]["storage"]
+        )));
+    }
     let answer = target.patch(&key, &json!({ "spec": { "resources": { "requests": { "storage": size } } } })).await;
     let outcome = match answer {
         Ok(_) => Ok(()),
@@ -175,6 +186,9 @@ async fn it_has_grown_or_was_refused(world: &mut World) -> Step {
     if let Err(reason) = growth.outcome {
         if reason.trim().is_empty() {
             return Err(Failure::violated("the patch was refused without a reason"));
+        }
+        if !is_about_growing(&reason) {
+            return Err(Failure::broken(format!("the patch is refused for another reason than that the class cannot grow: {reason}")));
         }
         world.note(format!("the patch to {} is refused: {reason}", growth.size));
         return Ok(());
@@ -219,6 +233,21 @@ async fn applied_with_the_document_s_change_alone(world: &mut World) -> Step {
     world.apply(&set.objects).await
 }
 
+/// Whether a live quantity is no smaller than another.
+fn is_at_least(quantity: &Value, other: &str) -> bool {
+    let parsed = |text: &str| text.parse::<Quantity>().ok();
+    match (quantity.as_str().and_then(parsed), parsed(other)) {
+        (Some(quantity), Some(other)) => quantity >= other,
+        _ => false,
+    }
+}
+
+/// API servers say "… must support resize" or "… does not allow volume expansion"; a malformed patch or a smaller size is told otherwise.
+fn is_about_growing(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["resize", "expand", "expansion"].iter().any(|word| reason.contains(word))
+}
+
 /// `Bound`, `Pending`, or that there is none.
 fn phase(claim: Option<&Value>) -> String {
     match claim {
@@ -236,4 +265,23 @@ pub(super) fn last_event(events: &[Value], key: &ObjectKey) -> String {
             || format!("no event about {key}"),
             |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize", true)]
+    #[case("spec.resources.requests.storage: Forbidden: field can not be less than previous value", false)]
+    #[case("json: cannot unmarshal number into Go struct field", false)]
+    fn only_a_class_that_cannot_grow_refuses_for_the_promise_s_reason(#[case] reason: &str, #[case] about: bool) {
+        assert_eq!(is_about_growing(reason), about);
+    }
+
+    #[test]
+    fn a_claim_that_is_large_already_cannot_grow_to_that() {
+        assert!(is_at_least(&json!("20480Mi"), "20Gi") && is_at_least(&json!("50Gi"), "20Gi"));
+        assert!(!is_at_least(&json!("10Gi"), "20Gi") && !is_at_least(&Value::Null, "20Gi"));
+    }
 }

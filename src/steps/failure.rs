@@ -151,10 +151,10 @@ impl From<Unsupported> for Failure {
     }
 }
 
-/// A condition of the promise that did not come true in its time.
+/// A condition of the promise that did not come true in its time; one that nobody saw is not known to be false.
 impl From<TimedOut> for Failure {
     fn from(timed_out: TimedOut) -> Self {
-        Self::violated(timed_out.to_string())
+        if timed_out.blind { Self::broken(timed_out.to_string()) } else { Self::violated(timed_out.to_string()) }
     }
 }
 
@@ -202,8 +202,15 @@ mod tests {
 
     #[test]
     fn a_condition_that_never_came_true_breaks_the_promise() {
-        let timed_out =
-            TimedOut { what: "Redis".into(), waited: std::time::Duration::from_secs(60), looks: 3, last: "0 of 1 ready".into() };
-        assert!(matches!(Failure::from(timed_out).at(String::new()), Outcome::Failed { message, .. } if message.contains("0 of 1 ready")));
+        let seen = TimedOut {
+            what: "Redis".into(),
+            waited: std::time::Duration::from_secs(60),
+            looks: 3,
+            last: "0 of 1 ready".into(),
+            blind: false,
+        };
+        let unseen = TimedOut { blind: true, ..seen.clone() };
+        assert!(matches!(Failure::from(unseen).at(String::new()), Outcome::Broken { .. }), "nothing is known of what nobody saw");
+        assert!(matches!(Failure::from(seen).at(String::new()), Outcome::Failed { message, .. } if message.contains("0 of 1 ready")));
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Failure, Step, World,
     claims::Growth,
     promise::{End, Means},
-    workload::{NODE_MONITOR, belongs, eviction_limit},
+    workload::{NODE_MONITOR, Redis, belongs, eviction_limit, is_of},
 };
 use crate::{
     fault::{self, Deletion, FaultError, condition, key_of},
@@ -299,6 +299,13 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let (redis, before) = (world.redis()?, world.redis_pod().await?);
     let limit = world.start_limit()? + world.grace()?;
     let target = world.target().await?;
+    let port = redis.role.port.to_string();
+    let mut ask = vec!["redis-cli", "-p", &port, "--no-auth-warning"];
+    let password = world.password()?;
+    if let Some(password) = &password {
+        ask.extend(["-a", password.expose()]);
+    }
+    ask.extend(["info", "server"]);
     world.a_fault_begins("rollout restart");
     let stamp =
         json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
@@ -318,7 +325,7 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
                 for pod in &pods {
                     let key = key_of(pod);
                     let container = ContainerRef { namespace: key.namespace, pod: key.name, container: redis.container.clone() };
-                    if let Ok(info) = target.exec(&container, &["redis-cli", "info", "server"], b"").await
+                    if let Ok(info) = target.exec(&container, &ask, b"").await
                         && let Some(id) = String::from_utf8_lossy(&info.stdout).lines().find_map(|line| line.strip_prefix("run_id:"))
                     {
                         ids.insert(id.trim().to_owned());
@@ -344,6 +351,12 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
             })
         })
         .await?;
+    // A Redis that does not tell its id would never be seen beside another.
+    let container = world.redis_container().await?;
+    let info = target.exec(&container, &ask, b"").await?;
+    if !String::from_utf8_lossy(&info.stdout).contains("run_id:") {
+        return Err(Failure::broken(format!("{container} does not tell its run id, so that two Redis could not be told apart")));
+    }
     world.fault.together = together;
     world.fault.watched = true;
     // Ready is not yet reachable: the Service follows a moment later.
@@ -371,11 +384,32 @@ async fn redis_is_frozen(world: &mut World) -> Step {
     let container = world.redis_container().await?;
     let pod = world.redis_pod().await?;
     let target = world.target().await?;
+    let (address, redis) = (pod["status"]["podIP"].clone(), world.redis()?);
+    // What is not in the Service cannot leave it.
+    Until::within(Duration::from_secs(10))
+        .on(target.changes())
+        .met::<_, Failure, _>(format!("{address} to be among the ready endpoints of a Service"), || async {
+            let slices = target.list("EndpointSlice", Some(&redis.workload.namespace)).await?;
+            let serving = address.is_string() && serves(&slices, &redis, &address);
+            Ok(if serving { Look::Ready(()) } else { Look::NotYet(format!("{} slices, none of which has it", slices.len())) })
+        })
+        .await?;
     world.a_fault_begins(&format!("{container} frozen"));
     let at = Instant::now();
     let before = fault::freeze(target.as_ref(), &container).await?;
-    world.fault.frozen = Some(Frozen { container, address: pod["status"]["podIP"].clone(), restarts: before.restarts, at });
+    world.fault.frozen = Some(Frozen { container, address, restarts: before.restarts, at });
     Ok(())
+}
+
+/// Whether a Service of Redis leads to the address.
+fn serves(slices: &[Value], redis: &Redis, address: &Value) -> bool {
+    slices
+        .iter()
+        .filter(|slice| redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str()))
+        .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
+        .any(|endpoint| {
+            endpoint["addresses"].as_array().is_some_and(|all| all.contains(address)) && endpoint["conditions"]["ready"] != false
+        })
 }
 
 /// The longest that a probe may take to see a failure: the rest of a period, and then `failureThreshold` periods with the last one's time-out.
@@ -384,7 +418,11 @@ fn probe_limit(world: &World, probe: &str) -> Step<Option<Duration>> {
     let Some(probe) = object.json.pointer(&format!("{}/{probe}", redis.container_pointer())) else { return Ok(None) };
     let field = |name: &str, default: u64| probe.get(name).and_then(Value::as_u64).unwrap_or(default);
     let seconds =
-        field("initialDelaySeconds", 0) + field("periodSeconds", 10) * (field("failureThreshold", 3) + 1) + field("timeoutSeconds", 1);
+        // A probe that hangs for longer than a period puts off the next one.
+        field("initialDelaySeconds", 0)
+            + field("periodSeconds", 10)
+            + field("periodSeconds", 10).max(field("timeoutSeconds", 1)) * field("failureThreshold", 3)
+            + field("timeoutSeconds", 1);
     Ok(Some(Duration::from_secs(seconds)))
 }
 
@@ -401,22 +439,21 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
     };
     let redis = world.redis()?;
     let frozen = world.fault.frozen.as_ref().ok_or_else(|| Failure::broken("nothing was frozen by an earlier step"))?;
-    let (address, at) = (frozen.address.clone(), frozen.at);
+    let (address, at, container, restarts) = (frozen.address.clone(), frozen.at, frozen.container.clone(), frozen.restarts);
     let target = world.target().await?;
     Until::within(with_slack(limit).saturating_sub(at.elapsed()))
         .on(target.changes())
         .met::<_, Failure, _>(format!("{address} to leave the Service of {}", redis.workload), || async {
+            // Asked before: one that was restarted meanwhile has left by its liveness, whatever its readiness said.
+            let restarted = !target.process(&container).await.is_ok_and(|now| now.frozen && now.restarts == restarts);
             let slices = target.list("EndpointSlice", Some(&redis.workload.namespace)).await?;
-            let serving = slices
-                .iter()
-                .filter(|slice| {
-                    redis.services().any(|service| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.as_str())
-                })
-                .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
-                .any(|endpoint| {
-                    endpoint["addresses"].as_array().is_some_and(|all| all.contains(&address)) && endpoint["conditions"]["ready"] != false
-                });
-            Ok(if serving { Look::NotYet(format!("{address} is still among the ready endpoints")) } else { Look::Ready(()) })
+            if serves(&slices, &redis, &address) {
+                return Ok(Look::NotYet(format!("{address} is still among the ready endpoints")));
+            }
+            if restarted {
+                return Err(Failure::violated(format!("{address} was still among the ready endpoints when its container was restarted")));
+            }
+            Ok(Look::Ready(()))
         })
         .await
         .map_err(|failure| failure.pointing_to(world.place_of_field("/readinessProbe")))?;
@@ -452,19 +489,28 @@ async fn it_is_restarted(world: &mut World) -> Step {
 async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
     let set = world.set()?;
     let target = world.target().await?;
-    let workloads: Vec<_> = set.objects.iter().filter(|object| Workload::of(object).is_some()).map(Object::key).collect();
+    // What asks for no pod now has none: scaled to zero, or due at another time.
+    let asks = |object: &&Object| object.kind() != "CronJob" && Workload::of(object).is_some_and(|workload| workload.replicas() != Some(0));
+    let workloads: Vec<_> = set.objects.iter().filter(asks).map(Object::key).collect();
     if workloads.is_empty() {
         return Err(Failure::violated("the set has no pod at all"));
     }
-    Until::within(Duration::from_secs(20))
+    Until::within(Duration::from_secs(60))
         .on(target.changes())
         .met::<_, Failure, _>("every workload to have its pods", || async {
             for key in &workloads {
                 let events = target.list("Event", Some(&key.namespace)).await?;
+                let pods = target.list("Pod", Some(&key.namespace)).await?;
+                let own: Vec<&Value> = pods.iter().filter(|pod| is_of(pod, key)).collect();
+                // What makes the pods: the workload itself, or its replica set, `name-hash`.
+                let makes =
+                    |name: &str| name == key.name || name.strip_prefix(&format!("{}-", key.name)).is_some_and(|rest| !rest.contains('-'));
                 let about = |event: &&Value| {
-                    event["involvedObject"]["name"]
-                        .as_str()
-                        .is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)))
+                    let involved = &event["involvedObject"];
+                    match involved["kind"].as_str() {
+                        Some("Pod") => own.iter().any(|pod| involved["name"] == pod["metadata"]["name"]),
+                        _ => involved["name"].as_str().is_some_and(makes),
+                    }
                 };
                 let refused = events.iter().filter(about).find(|event| {
                     matches!(event["reason"].as_str(), Some("FailedCreate" | "FailedMount"))
@@ -473,17 +519,28 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
                 if let Some(event) = refused {
                     return Err(Failure::violated(format!("{key}: {}", event["message"].as_str().unwrap_or_default())));
                 }
-                let pods = target.list("Pod", Some(&key.namespace)).await?;
-                let has = pods.iter().any(|pod| {
-                    pod["metadata"]["name"].as_str().is_some_and(|name| name == key.name || name.starts_with(&format!("{}-", key.name)))
-                });
-                if !has {
+                if own.is_empty() {
                     return Ok(Look::NotYet(format!("{key} has no pod")));
+                }
+                // A pod that its kubelet has not tried to start yet has not shown what it lacks.
+                if let Some(untried) = own.iter().find(|pod| !was_tried(pod)) {
+                    return Ok(Look::NotYet(format!("{} has not been started", untried["metadata"]["name"])));
                 }
             }
             Ok(Look::Ready(()))
         })
         .await
+}
+
+/// Whether the kubelet has taken up every container of the pod: it runs, has ended, or waits for its image or after an end.
+fn was_tried(pod: &Value) -> bool {
+    let wanted = pod["spec"]["containers"].as_array().map_or(0, Vec::len);
+    let statuses: Vec<&Value> = pod["status"]["containerStatuses"].as_array().into_iter().flatten().collect();
+    let tried = |status: &&&Value| match status["state"]["waiting"]["reason"].as_str() {
+        None => !status["state"]["running"].is_null() || !status["state"]["terminated"].is_null(),
+        Some(reason) => matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "CrashLoopBackOff"),
+    };
+    wanted > 0 && statuses.iter().filter(tried).count() >= wanted
 }
 
 #[cfg(test)]
@@ -498,4 +555,45 @@ mod tests {
         assert!(!ended.is_shown_by(&pod("a", 2), "redis"), "restarted in place");
         assert!(!ended.is_shown_by(&pod("b", 0), "redis"), "another pod");
     }
+    #[rstest::rstest]
+    #[case(json!({ "running": { "startedAt": "now" } }), true)]
+    #[case(json!({ "waiting": { "reason": "ImagePullBackOff" } }), true)]
+    #[case(json!({ "waiting": { "reason": "ContainerCreating" } }), false)]
+    #[case(json!({ "waiting": { "reason": "CreateContainerConfigError" } }), false)]
+    fn a_pod_shows_what_it_lacks_when_its_containers_are_taken_up(#[case] state: Value, #[case] tried: bool) {
+        let pod = json!({ "spec": { "containers": [{}] }, "status": { "containerStatuses": [{ "state": state }] } });
+        assert_eq!(was_tried(&pod), tried);
+        assert!(!was_tried(&json!({ "spec": { "containers": [{}] } })), "no status yet");
+    }
+
+    #[test]
+    fn a_service_leads_to_nobody_without_a_slice_of_its_own() {
+        let address = json!("10.0.0.1");
+        let slice = |service: &str, ready: bool| {
+            json!({
+                "metadata": { "labels": { "kubernetes.io/service-name": service } },
+                "endpoints": [{ "addresses": ["10.0.0.1"], "conditions": { "ready": ready } }],
+            })
+        };
+        let set = crate::manifest::ManifestSet::parse(REDIS, std::path::Path::new("a.yaml")).expect("manifests");
+        let redis = Redis::in_set(&set, None).expect("a Redis");
+        assert!(serves(&[slice("redis", true)], &redis, &address));
+        assert!(!serves(&[slice("redis", false)], &redis, &address) && !serves(&[slice("other", true)], &redis, &address));
+        assert!(!serves(&[], &redis, &address));
+    }
+
+    const REDIS: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: { name: redis, namespace: a }
+spec:
+  selector: { matchLabels: { app: redis } }
+  template:
+    metadata: { labels: { app: redis } }
+    spec: { containers: [{ name: redis, image: 'redis:7' }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: redis, namespace: a }
+spec: { selector: { app: redis }, ports: [{ port: 6379 }] }
+";
 }

@@ -1,7 +1,7 @@
 //! Phrases about the manifests alone.
 
 use super::{Failure, Step, World, workload::Redis};
-use crate::manifest::{ImageRef, ManifestSet, Object, Place, Quantity, Workload, pointer, roles::Volume};
+use crate::manifest::{ImageRef, ManifestSet, Object, ObjectKey, Place, Quantity, Workload, pointer, roles::Volume};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cucumber::{gherkin, then};
 use serde_json::Value;
@@ -32,13 +32,29 @@ fn quantity_is(world: &World, pointer: &str, expected: &str) -> Step {
     if parsed.is_some() && parsed == expected.parse::<Quantity>().ok() {
         return Ok(());
     }
-    Err(Failure::violated_at(workload.place_of(&pointer), format!("{pointer} is {} and not {expected}", found.as_deref().unwrap_or("missing"))))
+    Err(Failure::violated_at(
+        workload.place_of(&pointer),
+        format!("{pointer} is {} and not {expected}", found.as_deref().unwrap_or("missing")),
+    ))
 }
 
 #[then(expr = "Redis mounts the claim {string} at its data directory")]
 async fn redis_mounts_the_claim(world: &mut World, claim: String) -> Step {
     let (workload, redis) = redis(world)?;
     let data = &redis.role.data;
+    // A mount below takes its part of the data away from the claim: `appendonlydir` on an emptyDir is not kept.
+    if let Some((path, volume)) = data.below.iter().find(|(_, volume)| !matches!(volume, Volume::Claim { name, .. } if *name == claim)) {
+        let place = workload.place_of(&format!("{}/volumeMounts", redis.container_pointer()));
+        return Err(Failure::violated_at(place, format!("{path}, below the data directory {}, is on {}", data.dir, describe(volume))));
+    }
+    let read_only = format!("{}/readOnly", data.mount);
+    if workload.json.pointer(&read_only) == Some(&Value::Bool(true)) {
+        return Err(Failure::violated(format!(
+            "the data directory {} is mounted to be read only, at {}",
+            data.dir,
+            workload.place_of(&read_only)
+        )));
+    }
     match redis.claim() {
         Some(name) if name == claim => Ok(()),
         Some(name) => Err(Failure::violated_at(data.place.clone(), format!("the data directory {} is on the claim {name}", data.dir))),
@@ -67,7 +83,17 @@ fn describe(volume: &Volume) -> String {
 async fn redis_has_replicas(world: &mut World, replicas: i64, namespace: String) -> Step {
     let (workload, redis) = redis(world)?;
     if redis.workload.namespace != namespace {
-        return Err(Failure::violated_at(workload.place_of("/metadata/namespace"), format!("Redis is in namespace {}", redis.workload.namespace)));
+        return Err(Failure::violated_at(
+            workload.place_of("/metadata/namespace"),
+            format!("Redis is in namespace {}", redis.workload.namespace),
+        ));
+    }
+    let kind = redis.workload.kind.as_str();
+    if kind == "DaemonSet" {
+        return Err(Failure::violated_at(workload.place.clone(), "a DaemonSet runs one Redis on each node"));
+    }
+    if let Some(scaler) = scaler_of(world.set()?.as_ref(), &redis.workload) {
+        return Err(Failure::violated_at(scaler.place.clone(), format!("{} changes the number of its replicas", scaler.key())));
     }
     // An absent field is one replica, as the API server's default has it.
     let found = workload.json.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
@@ -75,6 +101,18 @@ async fn redis_has_replicas(world: &mut World, replicas: i64, namespace: String)
         return Ok(());
     }
     Err(Failure::violated_at(workload.place_of("/spec/replicas"), format!("it has {found} replicas")))
+}
+
+/// What scales the workload by itself.
+fn scaler_of<'set>(set: &'set ManifestSet, workload: &ObjectKey) -> Option<&'set Object> {
+    set.objects.iter().find(|object| {
+        let target = &object.json["spec"]["scaleTargetRef"];
+        // KEDA's kind may be left out: a Deployment.
+        matches!(object.key().kind.as_str(), "HorizontalPodAutoscaler" | "ScaledObject")
+            && object.namespace() == workload.namespace
+            && target["name"] == workload.name.as_str()
+            && target["kind"].as_str().unwrap_or("Deployment") == workload.kind
+    })
 }
 
 #[then(expr = "its image is {string}")]
@@ -110,9 +148,7 @@ async fn the_probe_runs(world: &mut World, probe: String, command: String, delay
     };
     let words: Vec<&str> =
         found.pointer("/exec/command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    // A shell around the command changes nothing of what is asked.
-    let asks = words.join(" ").contains(&command);
-    if !asks {
+    if !decides(&words, &command) {
         return Err(Failure::violated_at(workload.place_of(&pointer), format!("the {probe} probe does not run {command:?} but {found}")));
     }
     for (field, expected, default) in [("initialDelaySeconds", delay, 0), ("periodSeconds", period, 10), ("timeoutSeconds", timeout, 1)] {
@@ -123,6 +159,20 @@ async fn the_probe_runs(world: &mut World, probe: String, command: String, delay
         }
     }
     Ok(())
+}
+
+/// Whether it is the command's own end that a probe ends with. A shell around it and a pipe to a stricter judge change nothing of what is
+/// asked; `|| true` and whatever comes after a `;` decide in its place.
+fn decides(words: &[&str], command: &str) -> bool {
+    let script = match words {
+        [shell, options, script] if shell.ends_with("sh") && options.starts_with('-') && options.ends_with('c') => (*script).to_owned(),
+        plain => plain.join(" "),
+    };
+    let script = script.trim();
+    let script = script.strip_prefix("exec ").unwrap_or(script);
+    let Some(rest) = script.strip_prefix(command).map(str::trim) else { return false };
+    let is_alone = !rest.contains("||") && !rest.contains(';') && !rest.contains('&') && !rest.contains('\n');
+    rest.is_empty() || (is_alone && (rest.starts_with('|') || rest.starts_with('>') || rest.starts_with("2>")))
 }
 
 #[then("Redis must not run as root and must not escalate its privileges")]
@@ -150,7 +200,10 @@ async fn no_object_persists(world: &mut World) -> Step {
         {
             let names =
                 templates.as_array().into_iter().flatten().filter_map(|template| template["metadata"]["name"].as_str()).collect::<Vec<_>>();
-            return Err(Failure::violated_at(object.place_of("/spec/volumeClaimTemplates"), format!("{key} makes claims {}", names.join(", "))));
+            return Err(Failure::violated_at(
+                object.place_of("/spec/volumeClaimTemplates"),
+                format!("{key} makes claims {}", names.join(", ")),
+            ));
         }
         let volumes = Workload::of(object).map(|workload| object.items_at(&format!("{}/volumes", workload.pod_spec())));
         for (pointer, volume) in volumes.into_iter().flatten() {
@@ -158,6 +211,14 @@ async fn no_object_persists(world: &mut World) -> Step {
                 return Err(Failure::violated_at(object.place_of(&pointer), format!("{key} mounts a claim")));
             }
         }
+    }
+    // A directory of the node and a share outlive the pod without any claim.
+    let (workload, redis) = redis(world)?;
+    let data = &redis.role.data;
+    let below = data.below.iter().map(|(_, volume)| volume);
+    if let Some(volume) = std::iter::once(&data.volume).chain(below).find(|volume| volume.outlives_the_pod()) {
+        let place = workload.place_of(&data.mount);
+        return Err(Failure::violated_at(place, format!("the data directory {} is on {}", data.dir, describe(volume))));
     }
     Ok(())
 }
@@ -177,19 +238,36 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
         }
         for object in set.objects.iter().filter(|object| routes(object)) {
             let named = mentions_service(&object.json, &key.name);
-            if named && object.key().namespace == key.namespace {
+            // From elsewhere a route names the namespace too, beside the name or in it.
+            if named && (object.key().namespace == key.namespace || mentions_namespace(&object.json, &key.namespace)) {
                 return Err(Failure::violated_at(object.place.clone(), format!("{} leads to {key}", object.key())));
             }
+        }
+    }
+    for key in redis.services() {
+        // ingress-nginx publishes whole ports by a ConfigMap: `"6379": namespace/service:port`.
+        let target = format!("{}/{}:", key.namespace, key.name);
+        let publishes = |object: &&Object| {
+            let data = object.json["data"].as_object();
+            object.json["kind"] == "ConfigMap"
+                && data.is_some_and(|data| {
+                    data.iter().any(|(port, to)| port.parse::<u16>().is_ok() && to.as_str().is_some_and(|to| to.starts_with(&target)))
+                })
+        };
+        if let Some(map) = set.objects.iter().find(publishes) {
+            return Err(Failure::violated_at(map.place.clone(), format!("{} publishes a port that leads to {key}", map.key())));
         }
     }
     let pod = format!("{}/spec/hostNetwork", redis.template);
     if workload.json.pointer(&pod) == Some(&Value::Bool(true)) {
         return Err(Failure::violated_at(workload.place_of(&pod), "Redis uses the host's network"));
     }
-    let ports = format!("{}/ports", redis.container_pointer());
-    for (index, port) in workload.json.pointer(&ports).and_then(Value::as_array).into_iter().flatten().enumerate() {
-        if port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0)) {
-            return Err(Failure::violated_at(workload.place_of(&format!("{ports}/{index}/hostPort")), "Redis has a port of the host"));
+    // Every container of the pod: a proxy beside Redis opens it as well.
+    let containers = format!("{}/spec/containers", redis.template);
+    for (container, _) in workload.items_at(&containers) {
+        let of_the_host = |(_, port): &(String, &Value)| port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0));
+        if let Some((port, _)) = workload.items_at(&format!("{container}/ports")).find(of_the_host) {
+            return Err(Failure::violated_at(workload.place_of(&format!("{port}/hostPort")), "the pod of Redis has a port of the host"));
         }
     }
     Ok(())
@@ -199,8 +277,39 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
 fn routes(object: &Object) -> bool {
     matches!(
         object.key().kind.as_str(),
-        "Ingress" | "IngressRoute" | "IngressRouteTCP" | "HTTPRoute" | "TCPRoute" | "TLSRoute" | "VirtualService" | "Route" | "HTTPProxy"
+        "Ingress"
+            | "IngressRoute"
+            | "IngressRouteTCP"
+            | "IngressRouteUDP"
+            | "TCPIngress"
+            | "HTTPRoute"
+            | "TCPRoute"
+            | "TLSRoute"
+            | "GRPCRoute"
+            | "VirtualService"
+            | "VirtualServer"
+            | "TransportServer"
+            | "TCPMapping"
+            | "ApisixRoute"
+            | "ServiceExport"
+            | "Route"
+            | "HTTPProxy"
     )
+}
+
+/// Whether a route's text names the namespace: as a field of its own, or in a host such as `redis.agentsmith.svc`.
+fn mentions_namespace(value: &Value, namespace: &str) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| {
+            let names = value.as_str().is_some_and(|text| {
+                (key == "namespace" && text == namespace)
+                    || text.split('.').nth(1).is_some_and(|second| second.split(':').next() == Some(namespace))
+            });
+            key != "metadata" && (names || mentions_namespace(value, namespace))
+        }),
+        Value::Array(items) => items.iter().any(|item| mentions_namespace(item, namespace)),
+        _ => false,
+    }
 }
 
 /// Whether a route's text names the Service as its back end.
@@ -219,14 +328,17 @@ fn mentions_service(value: &Value, name: &str) -> bool {
 
 #[then(expr = "the key {string} of the secret {string} is {string}")]
 async fn the_secret_s_key_is(world: &mut World, key: String, secret: String, expected: String) -> Step {
-    let set = world.set()?;
+    // No pod can take a Secret of another namespace.
+    let (set, namespace) = (world.set()?, world.redis()?.workload.namespace);
     let object = set
         .objects
         .iter()
-        .find(|object| object.json["kind"] == "Secret" && object.json["metadata"]["name"] == secret.as_str())
+        .find(|object| {
+            object.json["kind"] == "Secret" && object.json["metadata"]["name"] == secret.as_str() && object.namespace() == namespace
+        })
         .ok_or_else(|| {
             let place = Place::of_file(&world.case.subject.system.manifests);
-            Failure::violated_at(place, format!("there is no secret {secret} in the manifests"))
+            Failure::violated_at(place, format!("there is no secret {secret} in namespace {namespace} of the manifests"))
         })?;
     let value = secret_value(object, &key)?;
     if value != expected {
@@ -254,8 +366,9 @@ fn secret_value(secret: &Object, key: &str) -> Step<String> {
         .and_then(|data| data.get(key))
         .and_then(Value::as_str)
         .ok_or_else(|| Failure::violated_at(secret.place.clone(), format!("{} has no key {key}", secret.key())))?;
-    let bytes =
-        STANDARD.decode(encoded.trim()).map_err(|error| Failure::violated_at(key_place(secret, key), format!("{key} is no base64: {error}")))?;
+    let bytes = STANDARD
+        .decode(encoded.trim())
+        .map_err(|error| Failure::violated_at(key_place(secret, key), format!("{key} is no base64: {error}")))?;
     String::from_utf8(bytes).map_err(|_| Failure::violated_at(key_place(secret, key), format!("{key} is no text")))
 }
 
@@ -316,4 +429,47 @@ fn nine_by_role(world: &mut World, expected: usize) -> Step {
     }
     world.note("the tree has another layout: the document's nine resources were found by what they are");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case(&["redis-cli", "ping"], true)]
+    #[case(&["sh", "-c", "redis-cli ping"], true)]
+    #[case(&["/bin/sh", "-ec", "exec redis-cli ping | grep -qx PONG"], true)]
+    #[case(&["sh", "-c", "redis-cli ping || true"], false)]
+    #[case(&["sh", "-c", "redis-cli ping; exit 0"], false)]
+    #[case(&["sh", "-c", "redis-cli ping | cat || true"], false)]
+    #[case(&["echo", "redis-cli ping"], false)]
+    #[case(&["sh", "-c", "true # redis-cli ping"], false)]
+    #[case(&[], false)]
+    fn a_probe_ends_as_its_command_does(#[case] words: &[&str], #[case] decided: bool) {
+        assert_eq!(decides(words, "redis-cli ping"), decided);
+    }
+
+    #[test]
+    fn a_route_in_another_namespace_names_the_service_s_own() {
+        let gateway = json!({ "spec": { "rules": [{ "backendRefs": [{ "name": "redis", "namespace": "a" }] }] } });
+        let istio = json!({ "metadata": { "namespace": "a" }, "spec": { "tcp": [{ "destination": { "host": "redis.b.svc" } }] } });
+        assert!(mentions_service(&gateway, "redis") && mentions_namespace(&gateway, "a") && !mentions_namespace(&gateway, "b"));
+        assert!(mentions_service(&istio, "redis") && mentions_namespace(&istio, "b") && !mentions_namespace(&istio, "a"));
+    }
+
+    #[test]
+    fn what_scales_redis_is_found_and_what_scales_another_is_not() {
+        let text = |name: &str| {
+            format!(
+                "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{ name: h, namespace: a }}\nspec: {{ scaleTargetRef: {{ kind: Deployment, name: {name} }} }}\n"
+            )
+        };
+        let workload = ObjectKey { kind: "Deployment".into(), namespace: "a".into(), name: "redis".into() };
+        let scales = |name: &str| {
+            let set = ManifestSet::parse(&text(name), std::path::Path::new("a.yaml")).expect("manifests");
+            scaler_of(&set, &workload).is_some()
+        };
+        assert!(scales("redis") && !scales("dispatcher"));
+    }
 }

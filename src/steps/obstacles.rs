@@ -6,7 +6,7 @@ use crate::{
     target::{Capability, WithoutProgram},
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// Something that Redis asks for by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,13 +29,20 @@ pub(super) fn topology(set: &ManifestSet, redis: &Redis) -> Option<String> {
     let place = config.setting("replicaof").or_else(|| config.setting("slaveof")).map_or(&role.id.place, |setting| &setting.place);
     if role.replicates {
         return Some(format!(
-            "{pods}, one of which follows another ({place}): which of them must keep a write is a matter of replication, which this feature does not judge"
+            "{pods} that follow a master or may come to ({place}): which of them must keep a write is a matter of replication, which this feature does not judge"
         ));
     }
     let roles = Roles::of(set);
     let namespace = &redis.workload.namespace;
-    let follower = roles.redis.iter().find(|other| other.replicates && other.id.workload.namespace == *namespace);
-    let sentinel = roles.sentinels.iter().find(|sentinel| sentinel.id.workload.namespace == *namespace);
+    let follower = roles.redis.iter().find(|other| {
+        let master =
+            other.config.setting("replicaof").or_else(|| other.config.setting("slaveof")).and_then(|setting| setting.values.first());
+        other.replicates && other.id.workload.namespace == *namespace && may_be(master.map(String::as_str), redis)
+    });
+    let sentinel = roles.sentinels.iter().find(|sentinel| {
+        let watched = sentinel.monitors.is_empty() || sentinel.monitors.iter().any(|monitor| may_be(Some(&monitor.host), redis));
+        sentinel.id.workload.namespace == *namespace && watched
+    });
     if let (Some(follower), Some(sentinel)) = (follower, sentinel) {
         return Some(format!(
             "{} follows it ({}) and Sentinel may promote that one ({}): which of them must keep a write is a matter of failover, which this feature does not judge",
@@ -53,6 +60,14 @@ pub(super) fn topology(set: &ManifestSet, redis: &Redis) -> Option<String> {
         ));
     }
     None
+}
+
+/// Whether the host that a follower or Sentinel is given may be this Redis: an address, or a name that only a script knows, may be any.
+fn may_be(host: Option<&str>, redis: &Redis) -> bool {
+    let Some(host) = host.filter(|host| !host.is_empty() && !host.contains('$') && host.parse::<IpAddr>().is_err()) else { return true };
+    let first = host.split('.').next().unwrap_or_default();
+    let ordinal = first.strip_prefix(redis.workload.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok()) || redis.services().any(|service| service.name == first)
 }
 
 /// Where the number of pods is written.
@@ -215,7 +230,18 @@ mod tests {
         let cluster = why(&stateful_set("", "[redis-server, --cluster-enabled, \"yes\"]", 6)).expect("is a cluster");
         assert!(cluster.contains("6 pods in cluster mode (redis.yaml:16:"), "{cluster}");
         let follower = why(&stateful_set("", "[redis-server, --replicaof, redis-0, \"6379\"]", 3)).expect("follows");
-        assert!(follower.contains("follows another (redis.yaml:16:"), "{follower}");
+        assert!(follower.contains("follow a master or may come to (redis.yaml:16:"), "{follower}");
+    }
+
+    #[rstest::rstest]
+    #[case::its_first_pod("redis-0.redis.shop.svc", true)]
+    #[case::another_pod("redis-primary-0.redis", false)]
+    #[case::known_to_a_script("$MASTER", true)]
+    #[case::an_address("10.0.0.7", true)]
+    fn a_master_is_who_its_followers_name(#[case] host: &str, #[case] may: bool) {
+        let set = set(&stateful_set("", "[redis-server]", 1));
+        let redis = Redis::in_set(&set, None).expect("there is one");
+        assert_eq!(may_be(Some(host), &redis), may);
     }
 
     #[test]

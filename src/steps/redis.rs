@@ -4,7 +4,7 @@ use super::{Failure, Step, World};
 use crate::{
     manifest::Place,
     target::ContainerRef,
-    traffic::{Endpoint, Limits},
+    traffic::{Answer, Endpoint, Limits},
     wait::{Look, Until},
 };
 use cucumber::{given, then, when};
@@ -70,7 +70,15 @@ impl World {
     /// One setting of the running Redis.
     pub(super) async fn setting(&mut self, name: &str) -> Step<String> {
         let endpoint = self.endpoint(0).await?;
-        let answer = self.command(&endpoint, &["CONFIG", "GET", name]).await?;
+        let reply = self.client().await?.command(&endpoint, &["CONFIG", "GET", name]).await?;
+        let answer = match reply.answer {
+            Answer::Value(value) => value.to_json(),
+            // A Redis that tells nobody its settings may be set well or ill.
+            Answer::Refused(reason) => {
+                return Err(Failure::broken(format!("what {name} is cannot be told, since CONFIG GET is refused: {reason}")));
+            }
+            Answer::Unknown(reason) => return Err(Failure::violated(format!("CONFIG GET {name} gets no answer: {reason}"))),
+        };
         match answer.as_array().and_then(|pair| pair.get(1)).and_then(Value::as_str) {
             Some(value) => Ok(value.to_owned()),
             None => Err(Failure::violated(format!("Redis answers CONFIG GET {name} with {answer}"))),
@@ -99,11 +107,28 @@ async fn redis_is_ready_within(world: &mut World, seconds: u64) -> Step {
     world.redis_becomes_ready(Some(Duration::from_secs(seconds))).await
 }
 
+#[then("clients reach Redis through a Service")]
+async fn clients_reach_redis_through_a_service(world: &mut World) -> Step {
+    let redis = world.redis()?;
+    let Some((host, port)) = redis.service_address() else {
+        return Err(Failure::violated(format!(
+            "no Service leads to port {} of {}: its selector or its target port leads elsewhere",
+            redis.role.port, redis.workload
+        )));
+    };
+    world.redis_answers(Duration::from_secs(10)).await?;
+    world.note(format!("clients reach Redis at {host}:{port}"));
+    Ok(())
+}
+
 #[then("the Redis pod waits for its claim")]
 async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
     let target = world.target().await?;
     let redis = world.redis()?;
-    let claim = redis.claim().ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), format!("Redis mounts no claim at {}", redis.role.data.dir)))?.to_owned();
+    let claim = redis
+        .claim()
+        .ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), format!("Redis mounts no claim at {}", redis.role.data.dir)))?
+        .to_owned();
     let told = Until::within(Duration::from_secs(30))
         .on(target.changes())
         .met::<_, Failure, _>(format!("a pod of {} that is Pending since {claim} is missing", redis.workload), || async {
@@ -216,7 +241,16 @@ async fn the_data_directory_is_empty(world: &mut World) -> Step {
 
 #[then("the log of the ended Redis tells that it saved nothing")]
 async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
-    // The container's own directory is gone with the container; what Redis says of its last act is not.
+    // The container's own directory is gone with the container; what Redis says of its last act is not, unless it was told to be quiet.
+    world.redis_becomes_ready(None).await?;
+    let save = world.setting("save").await?;
+    if !save.is_empty() {
+        return Err(Failure::violated(format!("save is {save:?}: at its end such a Redis saves what has changed")));
+    }
+    let level = world.setting("loglevel").await?;
+    if !matches!(level.as_str(), "notice" | "verbose" | "debug") {
+        return Err(Failure::broken(format!("loglevel is {level}: a Redis that saves at its end would not say so")));
+    }
     let container = world.redis_container().await?;
     let target = world.target().await?;
     let log = Until::within(Duration::from_secs(30))
@@ -229,7 +263,7 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
         })
         .await?;
     let log = String::from_utf8_lossy(&log);
-    let asked = log.lines().find(|line| line.contains("SIGTERM") || line.contains("shutdown"));
+    let asked = log.lines().rfind(|line| line.contains("SIGTERM") || line.contains("User requested shutdown"));
     let Some(asked) = asked else {
         return Err(Failure::broken(format!(
             "the log of the ended Redis does not speak of its end: {}",

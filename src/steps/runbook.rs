@@ -70,6 +70,16 @@ async fn the_dump_is_laid_into_the_data_directory(world: &mut World) -> Step {
     let directory = world.setting("dir").await?;
     let file = world.setting("dbfilename").await?;
     world.redis_cli(&container, &["--rdb", "/tmp/dump.rdb"]).await?;
+    // An empty dump would be ignored by everybody.
+    let written = world.ledger().await?.acknowledged();
+    let checked = world.ask(&container, &["redis-check-rdb", "/tmp/dump.rdb"]).await?;
+    let saved = checked.lines().find_map(|line| line.split_once("] ")?.1.strip_suffix(" keys read")?.trim().parse::<usize>().ok());
+    if saved.is_none_or(|saved| saved < written) {
+        return Err(Failure::violated(format!(
+            "the dump holds {} keys of {written}",
+            saved.map_or_else(|| "unknown".into(), |saved| saved.to_string())
+        )));
+    }
     everything_is_deleted(world).await?;
     world.ask(&container, &["cp", "/tmp/dump.rdb", &format!("{directory}/{file}")]).await?;
     Ok(())

@@ -4,10 +4,11 @@ use super::{Failure, Step, World};
 use crate::{
     manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Workload},
     runbook::{Document, Row},
+    traffic::{Endpoint, Secret},
 };
 use cucumber::{gherkin, then, when};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[then(expr = "the table in {string} reads")]
 async fn the_table_reads(world: &mut World, step: &gherkin::Step, name: String) -> Step {
@@ -31,6 +32,19 @@ async fn the_table_reads(world: &mut World, step: &gherkin::Step, name: String) 
                     "{} says {says} under {column} for {} where the document says {expected}",
                     found.place, row[0]
                 )));
+            }
+        }
+    }
+    // What the document's rows say is no help where another row says the same of another server.
+    for column in columns.iter().filter_map(|column| table.column(column)) {
+        let mut seen: BTreeMap<&str, &Row> = BTreeMap::new();
+        for row in table.rows.iter().filter(|row| row.cell(column).bytes().any(|byte| byte.is_ascii_alphanumeric())) {
+            let cell = row.cell(column);
+            if cell.eq_ignore_ascii_case("n/a") || cell.eq_ignore_ascii_case("none") {
+                continue;
+            }
+            if let Some(other) = seen.insert(cell, row) {
+                return Err(Failure::violated(format!("{} says {cell} a second time, after {}", row.place, other.place)));
             }
         }
     }
@@ -75,6 +89,16 @@ struct Server {
     database: Option<u64>,
     /// Where its number is set; else where it begins.
     place: Place,
+    /// Where its environment says that Redis is.
+    redis: Where,
+}
+
+/// A server's own words about Redis; what is missing has the document's default.
+#[derive(Clone, Debug, Default)]
+struct Where {
+    host: Option<String>,
+    port: Option<u16>,
+    password: Option<String>,
 }
 
 /// Every workload that is reached through a Service and is not Redis itself, with its database number.
@@ -85,7 +109,7 @@ fn databases(set: &ManifestSet) -> Vec<Server> {
         .map(|workload| {
             let (database, place) = database(set, &workload).unzip();
             let place = place.unwrap_or_else(|| workload.object.place.clone());
-            Server { ports: ports(set, &workload), database, place, workload: workload.object.clone() }
+            Server { ports: ports(set, &workload), database, place, redis: redis_of(set, &workload), workload: workload.object.clone() }
         })
         .filter(|server| !server.ports.is_empty())
         .collect()
@@ -118,12 +142,37 @@ fn services<'set>(set: &'set ManifestSet, workload: &Workload<'set>) -> impl Ite
     })
 }
 
-/// The database number that the server's environment gives it, and where.
-fn database(set: &ManifestSet, workload: &Workload<'_>) -> Option<(u64, Place)> {
+/// What the environment of the workload's containers gives a name, and where.
+fn variable(set: &ManifestSet, workload: &Workload<'_>, name: &str) -> Option<(String, Place)> {
     workload.containers().filter(|container| !container.init).find_map(|container| {
-        let variable = set.environment(&container).into_iter().find(|variable| variable.name == "REDIS_DB")?;
-        Some((variable.value?.trim().parse().ok()?, variable.place))
+        let variable = set.environment(&container).into_iter().find(|variable| variable.name == name)?;
+        Some((variable.value?, variable.place))
     })
+}
+
+/// The database number that the server's environment gives it, alone or at the end of an address, and where.
+fn database(set: &ManifestSet, workload: &Workload<'_>) -> Option<(u64, Place)> {
+    let alone = variable(set, workload, "REDIS_DB").and_then(|(number, place)| Some((number.trim().parse().ok()?, place)));
+    alone.or_else(|| {
+        let (address, place) = variable(set, workload, "REDIS_URL")?;
+        Some((address.parse::<Endpoint>().ok()?.db.into(), place))
+    })
+}
+
+/// Where the server's environment says that Redis is.
+fn redis_of(set: &ManifestSet, workload: &Workload<'_>) -> Where {
+    if let Some(address) = variable(set, workload, "REDIS_URL").and_then(|(address, _)| address.parse::<Endpoint>().ok()) {
+        return Where {
+            host: Some(address.host),
+            port: Some(address.port),
+            password: address.password.map(|password| password.expose().to_owned()),
+        };
+    }
+    Where {
+        host: variable(set, workload, "REDIS_HOST").map(|(host, _)| host),
+        port: variable(set, workload, "REDIS_PORT").and_then(|(port, _)| port.trim().parse().ok()),
+        password: variable(set, workload, "REDIS_PASSWORD").map(|(password, _)| password).filter(|password| !password.is_empty()),
+    }
 }
 
 #[then("the servers use these databases")]
@@ -136,10 +185,44 @@ async fn the_servers_use_these_databases(world: &mut World, step: &gherkin::Step
         };
         let database = server.database.map_or_else(|| "none".to_owned(), |number| number.to_string());
         if database != row[1] {
-            return Err(Failure::violated_at(server.place.clone(), format!("{} on port {port} uses database {database} where the document says {}", server.workload.key(), row[1])));
+            return Err(Failure::violated_at(
+                server.place.clone(),
+                format!("{} on port {port} uses database {database} where the document says {}", server.workload.key(), row[1]),
+            ));
+        }
+        let set = world.set()?;
+        let Some(workload) = Workload::of(&server.workload) else { continue };
+        if let Some((listens, place)) = variable(set.as_ref(), &workload, "MCP_PORT")
+            && !targets(set.as_ref(), &workload, port).iter().any(|target| target.to_string() == listens.trim())
+        {
+            let name = server.workload.key();
+            return Err(Failure::violated_at(place, format!("the Service on port {port} leads past {name}, whose MCP_PORT is {listens}")));
+        }
+    }
+    let mut users: BTreeMap<u64, String> = BTreeMap::new();
+    for server in &servers {
+        for port in server.ports.iter().copied().collect::<BTreeSet<u64>>() {
+            let name = server.workload.key().to_string();
+            if let Some(other) = users.insert(port, name.clone()) {
+                return Err(Failure::violated(format!("port {port} is used by {other} and {name}")));
+            }
         }
     }
     Ok(())
+}
+
+/// The ports of the pod to which the Services' port leads.
+fn targets(set: &ManifestSet, workload: &Workload<'_>, port: u64) -> Vec<u64> {
+    let named = |name: &str| workload.containers().filter(|container| !container.init).find_map(|container| container.port_named(name));
+    services(set, workload)
+        .flat_map(|service| service.items_at("/spec/ports").map(|(_, entry)| entry).collect::<Vec<_>>())
+        .filter(|entry| entry["port"].as_u64() == Some(port))
+        .filter_map(|entry| match &entry["targetPort"] {
+            Value::Null => Some(port),
+            Value::String(name) => named(name).map(u64::from),
+            number => number.as_u64(),
+        })
+        .collect()
 }
 
 #[then("no two servers share a database")]
@@ -165,15 +248,25 @@ async fn no_two_servers_share_a_database(world: &mut World) -> Step {
 
 #[when("each server's tenants are written to the database that it is configured for")]
 async fn each_server_s_tenants_are_written(world: &mut World) -> Step {
-    let servers: Vec<(String, u64)> = databases(world.set()?.as_ref())
-        .into_iter()
-        .filter_map(|server| server.database.map(|number| (server.workload.key().name, number)))
-        .collect();
-    if servers.len() < 2 {
-        return Err(Failure::violated(format!("{} servers have a database number, and isolation needs two", servers.len())));
+    let all: Vec<Server> = databases(world.set()?.as_ref()).into_iter().filter(|server| server.database.is_some()).collect();
+    if all.len() < 2 {
+        return Err(Failure::violated(format!("{} servers have a database number, and isolation needs two", all.len())));
     }
-    for (server, database) in &servers {
-        let endpoint = world.endpoint(*database).await?;
+    let servers: Vec<(String, u64)> =
+        all.iter().filter_map(|server| server.database.map(|number| (server.workload.key().name, number))).collect();
+    for ((server, database), words) in servers.iter().zip(&all) {
+        // As the server itself would: by its own words, and from its namespace.
+        let Where { host, port, password } = words.redis.clone();
+        let mut host = host.unwrap_or_else(|| "redis".into());
+        let namespace = words.workload.namespace();
+        if !host.contains('.') && namespace != world.redis()?.workload.namespace {
+            host = format!("{host}.{namespace}");
+        }
+        if let Some(password) = &password {
+            world.evidence().secret(password);
+        }
+        let db = u32::try_from(*database).map_err(|_| Failure::violated(format!("{server} has the database number {database}")))?;
+        let endpoint = Endpoint { host, port: port.unwrap_or(6379), db, password: password.map(Secret::from), ..Endpoint::default() };
         for tenant in 0..20 {
             let key = format!("{server}:tenant:{tenant}");
             let answer = world.command(&endpoint, &["SET", &key, server]).await?;

@@ -39,11 +39,19 @@ fn template(set: &mut ManifestSet) -> Step<&mut Value> {
 
 /// What holds a claim holds an emptyDir; a set without a claim is already what it was before.
 fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
-    let key = Redis::in_set(set, None)?.workload;
+    let redis = Redis::in_set(set, None)?;
+    // Of several claims the one under the data, not the first.
+    let claim = redis.claim().map(ToOwned::to_owned);
+    let key = redis.workload;
     let template = template(set)?;
     if let Some(claimed) = template["spec"]["volumes"]
         .as_array_mut()
-        .and_then(|volumes| volumes.iter_mut().find(|volume| volume.get("persistentVolumeClaim").is_some()))
+        .and_then(|volumes| {
+            volumes.iter_mut().find(|volume| match &claim {
+                Some(claim) => volume["persistentVolumeClaim"]["claimName"] == claim.as_str(),
+                None => volume.get("persistentVolumeClaim").is_some(),
+            })
+        })
         .and_then(Value::as_object_mut)
     {
         claimed.shift_remove("persistentVolumeClaim");
@@ -68,12 +76,13 @@ fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
 }
 
 fn name_class(set: &mut ManifestSet, class: &str) -> Step {
-    let data = Redis::in_set(set, None)?.role.data.place;
+    let redis = Redis::in_set(set, None)?;
     let claim = set
         .objects
         .iter_mut()
-        .find(|object| object.json["kind"] == "PersistentVolumeClaim")
-        .ok_or_else(|| Failure::violated_at(data, "the set has no claim whose class could be named"))?;
+        .filter(|object| object.json["kind"] == "PersistentVolumeClaim" && object.namespace() == redis.workload.namespace)
+        .find(|object| redis.claim().is_none_or(|name| object.name() == name))
+        .ok_or_else(|| Failure::violated_at(redis.role.data.place.clone(), "the set has no claim whose class could be named"))?;
     claim.json["spec"]["storageClassName"] = json!(class);
     Ok(())
 }
@@ -99,7 +108,10 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
     let volumes = &mut template["spec"]["volumes"];
     let claim = json!({ "name": "redis-data", "persistentVolumeClaim": { "claimName": "redis-data" } });
     match volumes.as_array_mut() {
-        Some(volumes) => volumes.push(claim),
+        Some(volumes) => {
+            volumes.retain(|volume| volume["name"] != "redis-data");
+            volumes.push(claim);
+        }
         None => *volumes = json!([claim]),
     }
     let container = template["spec"]["containers"]
@@ -112,11 +124,14 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
         Some(words) => words.extend([json!("--appendonly"), json!("yes")]),
         None => container[list] = json!(["--appendonly", "yes"]),
     }
-    let mount = json!({ "name": "redis-data", "mountPath": "/data" });
+    let directory = redis.role.data.dir.as_str();
+    let mount = json!({ "name": "redis-data", "mountPath": directory });
     match container["volumeMounts"].as_array_mut() {
         Some(mounts) => {
             // The claim takes the place of what is mounted there now.
-            mounts.retain(|mount| mount["mountPath"] != "/data");
+            mounts.retain(|mount| {
+                mount["name"] != "redis-data" && mount["mountPath"].as_str().map(|path| path.trim_end_matches('/')) != Some(directory)
+            });
             mounts.push(mount);
         }
         None => container["volumeMounts"] = json!([mount]),
@@ -129,4 +144,62 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
     });
     set.objects.push(crate::manifest::Object { json, places: std::collections::BTreeMap::new(), place });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Redis with a claim for backups before the one for its data.
+    const TWO_CLAIMS: &str = "apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: backup, namespace: a }
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: data, namespace: a }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: redis, namespace: a }
+spec:
+  selector: { matchLabels: { app: redis } }
+  template:
+    metadata: { labels: { app: redis } }
+    spec:
+      containers:
+        - { name: redis, image: 'redis:7', volumeMounts: [{ name: b, mountPath: /backup }, { name: d, mountPath: /data }] }
+      volumes:
+        - { name: b, persistentVolumeClaim: { claimName: backup } }
+        - { name: d, persistentVolumeClaim: { claimName: data } }
+";
+
+    fn derived(name: &str) -> ManifestSet {
+        let set = ManifestSet::parse(TWO_CLAIMS, std::path::Path::new("a.yaml")).expect("manifests");
+        derive(name, &set).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    #[test]
+    fn a_class_is_named_for_the_claim_under_the_data() {
+        let set = derived("fast-ssd");
+        let class = |at: usize| set.objects[at].json["spec"]["storageClassName"].clone();
+        assert_eq!((class(0), class(1)), (Value::Null, json!("fast-ssd")));
+    }
+
+    #[test]
+    fn the_claim_under_the_data_becomes_an_empty_dir_and_no_other() {
+        let volumes = derived("emptydir").objects[2].json["spec"]["template"]["spec"]["volumes"].clone();
+        assert_eq!(volumes[1], json!({ "name": "d", "emptyDir": {} }));
+        assert_eq!(volumes[0]["persistentVolumeClaim"]["claimName"], "backup");
+    }
+
+    #[test]
+    fn persistence_takes_the_place_of_what_held_the_data() {
+        let set = derived("persistence");
+        let container = &set.objects[2].json["spec"]["template"]["spec"]["containers"][0];
+        let mounts: Vec<&str> =
+            container["volumeMounts"].as_array().into_iter().flatten().filter_map(|mount| mount["name"].as_str()).collect();
+        assert_eq!(mounts, ["b", "redis-data"]);
+        assert_eq!(container["args"], json!(["--appendonly", "yes"]));
+    }
 }

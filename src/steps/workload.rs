@@ -11,7 +11,10 @@ use crate::{
     wait::{Look, Until},
 };
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Redis as its manifests have it.
 #[derive(Clone, Debug)]
@@ -181,6 +184,7 @@ impl World {
         let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
+        let began = Instant::now();
         let ready =
             Until::within(limit).on(target.changes()).met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
                 let pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
@@ -209,7 +213,8 @@ impl World {
         let (ready, client) = tokio::join!(ready, client);
         ready?;
         self.data.keep_client(client?);
-        self.redis_answers(START).await
+        // Within the same limit: a Redis that is ready and cannot be reached is not there for clients. A moment is for the last look.
+        self.redis_answers(limit.saturating_sub(began.elapsed()).max(Duration::from_secs(5))).await
     }
 }
 
@@ -285,16 +290,23 @@ pub(super) fn belongs(pod: &Value, redis: &Redis) -> bool {
         return pod["metadata"]["name"] == redis.workload.name.as_str();
     }
     let labelled = !redis.labels.is_empty() && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str());
-    labelled && is_owned(pod, &redis.workload)
+    labelled && is_of(pod, &redis.workload)
 }
 
-/// Whether the workload owns the pod, by itself or through a ReplicaSet: two workloads may share their labels.
-fn is_owned(pod: &Value, workload: &ObjectKey) -> bool {
-    let Some(owner) = pod["metadata"]["ownerReferences"].as_array().and_then(|owners| owners.first()) else { return true };
-    let name = owner["name"].as_str().unwrap_or_default();
-    match (workload.kind.as_str(), owner["kind"].as_str().unwrap_or_default()) {
-        ("Deployment", "ReplicaSet") => name.rsplit_once('-').is_some_and(|(deployment, _)| deployment == workload.name),
-        (kind, owner) => kind == owner && name == workload.name,
+/// Whether the live pod was made for the workload, by its owner: a neighbour may have the same labels, or a name that begins alike. A pod
+/// that names no owner is known by its name.
+pub(super) fn is_of(pod: &Value, workload: &ObjectKey) -> bool {
+    let hashed = |name: &str| name.strip_prefix(&format!("{}-", workload.name)).is_some_and(|rest| !rest.is_empty() && !rest.contains('-'));
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    if pod["metadata"]["namespace"] != workload.namespace.as_str() {
+        return false;
+    }
+    let Some(owner) = pod["metadata"]["ownerReferences"].as_array().and_then(|owners| owners.first()) else { return name == workload.name };
+    let (kind, owner) = (owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
+    match workload.kind.as_str() {
+        "Deployment" => kind == "ReplicaSet" && hashed(owner),
+        "CronJob" => kind == "Job" && hashed(owner),
+        of => kind == of && owner == workload.name,
     }
 }
 
@@ -362,7 +374,7 @@ mod tests {
         #[case] owner_name: &str,
         #[case] belongs: bool,
     ) {
-        let pod = json!({ "metadata": { "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
-        assert_eq!(is_owned(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
+        let pod = json!({ "metadata": { "namespace": "n", "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
+        assert_eq!(is_of(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
     }
 }

@@ -165,9 +165,9 @@ impl Judge {
         self.unrecorded.may_have_sent(content)
     }
 
-    /// Some agent died before it could tell everything.
-    pub(super) fn is_incomplete(&self) -> bool {
-        !self.unrecorded.seeds.is_empty()
+    /// The agent of one of these writes died before it could tell everything.
+    pub(super) fn is_incomplete(&self, writes: &[&Write]) -> bool {
+        writes.iter().any(|write| self.unrecorded.seeds.contains(&write.seed))
     }
 
     fn stranger(&mut self, db: u32, key: &str, there: &There) {

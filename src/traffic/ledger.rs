@@ -106,6 +106,13 @@ impl Ledger {
         Outage::of(self)
     }
 
+    /// How many servers acknowledged, of those that told their run id.
+    #[must_use]
+    pub fn servers(&self) -> usize {
+        let ids = self.writes.iter().filter(|write| write.is_acknowledged()).filter_map(|write| write.run_id.as_deref());
+        ids.collect::<std::collections::BTreeSet<&str>>().len()
+    }
+
     /// Run ids of servers that acknowledged in turns: one still took a write after another had begun to. None for servers that followed
     /// each other.
     #[must_use]

@@ -86,3 +86,72 @@ impl fmt::Display for Outage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::{Content, WriteKind};
+    use rstest::rstest;
+
+    fn refused(reason: &str) -> Fate {
+        Fate::Refused { reason: reason.into() }
+    }
+
+    /// Sent and answered in milliseconds, and by whom.
+    fn ledger(writes: &[(u64, u64, Fate, Option<&str>)]) -> Ledger {
+        let write = |(number, (sent, answered, fate, run_id)): (usize, &(u64, u64, Fate, Option<&str>))| Write {
+            seed: 1,
+            number: number as u64,
+            writer: 0,
+            db: 0,
+            key: format!("k:{number}"),
+            kind: WriteKind::Set { content: Content::of(number.to_string().as_bytes()) },
+            fate: fate.clone(),
+            sent_unix_ns: sent * 1_000_000,
+            answered_unix_ns: answered * 1_000_000,
+            run_id: run_id.map(Into::into),
+        };
+        Ledger { writes: writes.iter().enumerate().map(write).collect(), workloads: Vec::new() }
+    }
+
+    #[test]
+    fn it_lasts_from_the_first_failure_sent_to_the_first_success_sent_after_the_last() {
+        let unknown = Fate::Unknown { reason: "no answer".into() };
+        let ledger = ledger(&[
+            (0, 1, Fate::Acknowledged, None),
+            (10, 110, unknown, None),
+            // On its way together with the one that failed: no recovery.
+            (11, 12, Fate::Acknowledged, None),
+            (120, 130, Fate::Acknowledged, None),
+            (140, 150, refused("connection refused"), None),
+            (160, 170, Fate::Acknowledged, None),
+        ]);
+        let outage = ledger.outage().expect("an outage");
+        assert_eq!(outage.recovery_time(), Some(Duration::from_millis(160)));
+        assert_eq!(outage.first_acknowledged_unix_ns, Some(130_000_000));
+        assert_eq!((outage.refused, outage.unknown, outage.recovered, outage.reason.as_str()), (1, 1, true, "no answer"));
+    }
+
+    #[test]
+    fn without_a_later_success_it_has_no_end() {
+        let outage = ledger(&[(0, 1, Fate::Acknowledged, None), (2, 3, refused("LOADING"), None)]).outage().expect("an outage");
+        assert!(!outage.recovered && outage.recovery_time().is_none());
+    }
+
+    #[rstest]
+    #[case("NOGROUP No such key")]
+    #[case("BUSYGROUP Consumer Group name already exists")]
+    #[case("0 of 2 entries were pending")]
+    fn what_a_redis_at_work_says_of_a_group_is_no_outage(#[case] reason: &str) {
+        assert_eq!(ledger(&[(0, 1, Fate::Acknowledged, None), (2, 3, refused(reason), None)]).outage(), None);
+    }
+
+    #[rstest]
+    #[case::one_after_the_other(&[(0, "a"), (10, "a"), (20, "b"), (30, "b")], &[])]
+    #[case::in_turns(&[(0, "a"), (10, "b"), (20, "a"), (30, "b")], &["a", "b"])]
+    #[case::a_third_apart(&[(0, "a"), (10, "b"), (20, "a"), (30, "c")], &["a", "b"])]
+    fn servers_that_acknowledge_in_turns_are_told(#[case] writes: &[(u64, &str)], #[case] expected: &[&str]) {
+        let writes: Vec<_> = writes.iter().map(|(at, by)| (*at, at + 1, Fate::Acknowledged, Some(*by))).collect();
+        assert_eq!(ledger(&writes).servers_at_once(), expected);
+    }
+}

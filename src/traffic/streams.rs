@@ -104,13 +104,13 @@ impl Stream<'_> {
                 self.group_write(judge, write, group, lists);
             }
             for id in group.into_iter().flat_map(|group| &group.pending) {
-                if !lists.delivered.contains(id) && !lists.has_unknown_delivery && !judge.is_incomplete() {
+                if !lists.delivered.contains(id) && !lists.has_unknown_delivery && !judge.is_incomplete(self.writes) {
                     judge.phantom(self.db, self.key, format!("entry {id} is pending in group {name}, and was delivered to nobody"));
                 }
             }
         }
         for name in self.groups.keys().filter(|name| !names.contains(*name)) {
-            if !judge.is_incomplete() {
+            if !judge.is_incomplete(self.writes) {
                 judge.phantom(self.db, self.key, format!("group {name} is there, and no client made it"));
             }
         }
@@ -119,7 +119,11 @@ impl Stream<'_> {
     fn group_write(&self, judge: &mut Judge, write: &Write, group: Option<&Group>, lists: &Lists) {
         let fault = match (&write.kind, group) {
             (_, None) => Some("the group is gone".to_owned()),
-            (WriteKind::Deliver { entries, .. }, Some(group)) => self.not_delivered(entries, group, lists),
+            (WriteKind::Deliver { entries, .. }, Some(group)) => {
+                // A writer acknowledges a delivery before it asks for the next: only the last may have been, by an agent that then died.
+                let may_be_settled = judge.is_incomplete(&[write]) && lists.last_delivery == Some((write.seed, write.number));
+                self.not_delivered(entries, group, lists, may_be_settled)
+            }
             (WriteKind::Acknowledge { entries, .. }, Some(group)) => {
                 let undone = entries.iter().find(|id| group.pending.contains(id)).map(|id| format!("entry {id} is pending again"));
                 undone.or_else(|| self.missing(entries))
@@ -135,12 +139,12 @@ impl Stream<'_> {
         }
     }
 
-    fn not_delivered(&self, entries: &[EntryId], group: &Group, lists: &Lists) -> Option<String> {
+    fn not_delivered(&self, entries: &[EntryId], group: &Group, lists: &Lists, may_be_settled: bool) -> Option<String> {
         let last = entries.iter().max()?;
         if group.last_delivered < *last {
             return Some(format!("the group's last delivered entry is {}", group.last_delivered));
         }
-        let not_pending = |id: &&EntryId| !lists.settled.contains(id) && !group.pending.contains(id);
+        let not_pending = |id: &&EntryId| !may_be_settled && !lists.settled.contains(id) && !group.pending.contains(id);
         self.missing(entries).or_else(|| entries.iter().find(not_pending).map(|id| format!("entry {id} is not pending")))
     }
 
@@ -158,13 +162,18 @@ struct Lists<'a> {
     /// Acknowledged by the consumer, surely or perhaps.
     settled: BTreeSet<EntryId>,
     has_unknown_delivery: bool,
+    /// Seed and number of the last acknowledged delivery.
+    last_delivery: Option<(u64, u64)>,
 }
 
 impl<'a> Lists<'a> {
     fn learn(&mut self, write: &'a Write) {
         self.writes.push(write);
         match (&write.kind, &write.fate) {
-            (WriteKind::Deliver { entries, .. }, Fate::Acknowledged) => self.delivered.extend(entries),
+            (WriteKind::Deliver { entries, .. }, Fate::Acknowledged) => {
+                self.delivered.extend(entries);
+                self.last_delivery = Some((write.seed, write.number));
+            }
             (WriteKind::Deliver { .. }, Fate::Unknown { .. }) => self.has_unknown_delivery = true,
             (WriteKind::Acknowledge { entries, .. }, Fate::Acknowledged | Fate::Unknown { .. }) => self.settled.extend(entries),
             _ => {}

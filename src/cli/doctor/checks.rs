@@ -102,7 +102,10 @@ fn program(name: &str, arguments: &[&str], version: fn(&str) -> Option<String>) 
 
 /// Where a program is and what it says; an error in words.
 fn said(name: &str, arguments: &[&str]) -> Result<(PathBuf, String), String> {
-    let path = which::which(name).map_err(|_| format!("{name} is not in PATH"))?;
+    // The system's own folder, too, which an ordinary user's PATH often leaves out: that is where runs find it.
+    let elsewhere =
+        || ["/usr/sbin", "/sbin", "/usr/local/sbin"].into_iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
+    let path = which::which(name).ok().or_else(elsewhere).ok_or_else(|| format!("{name} is not in PATH"))?;
     let output = Command::new(&path)
         .args(arguments)
         .stdin(Stdio::null())

@@ -55,7 +55,7 @@ pub(super) fn selecting(set: &ManifestSet, workload: &Workload<'_>, kind: &str, 
     let empty = Value::Object(Map::new());
     set.of_kind(kind)
         .filter(is_near)
-        .filter(|object| selector::matches(object.at(pointer).unwrap_or(&empty), workload.labels()))
+        .filter(|object| selector::matches(object.at(pointer).filter(|selector| !selector.is_null()).unwrap_or(&empty), workload.labels()))
         .map(Object::key)
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The environment of a container as Kubernetes would make it, and where each value is written.
 
-use crate::manifest::{Container, ManifestSet, Object, ObjectKey, Place, pointer};
+use crate::manifest::{Container, ManifestSet, Object, ObjectKey, Place, json::bytes, pointer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -144,8 +144,7 @@ pub(super) fn data(object: &Object, key: &str) -> Option<(String, String)> {
             return Some((text.to_owned(), at));
         }
         let bare: String = text.split_whitespace().collect();
-        let bytes: k8s_openapi::ByteString = serde_json::from_value(Value::String(bare)).ok()?;
-        return String::from_utf8(bytes.0).ok().map(|text| (text, at));
+        return String::from_utf8(bytes(&Value::String(bare))?).ok().map(|text| (text, at));
     }
     None
 }

@@ -1,27 +1,13 @@
-//! Short ways to fields of API objects.
+//! Fields of API objects as `kubectl` shows them, with its words for what is missing; reading is `manifest::json`.
 
+use crate::manifest::json;
+pub(super) use crate::manifest::json::{list, text, texts};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The text at a JSON pointer; empty where there is none.
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
 /// The number at a JSON pointer; 0 where there is none.
 pub(super) fn number(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
-}
-
-/// The list at a JSON pointer; empty where there is none.
-pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// The map of texts at a JSON pointer: labels, selectors.
-pub(super) fn texts(object: &Value, pointer: &str) -> BTreeMap<String, String> {
-    let map = object.pointer(pointer).and_then(Value::as_object);
-    map.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    json::number(object, pointer).unwrap_or_default()
 }
 
 /// `metadata.name`.

@@ -1,21 +1,12 @@
-//! How long ago something was, in the few letters that `kubectl` spends on it; and now, as the API server writes it.
+//! How long ago something was, in the few letters that `kubectl` spends on it.
 
-use k8s_openapi::jiff::{Timestamp, fmt::strtime};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::time;
+use std::time::SystemTime;
 
 /// `5s`, `3m10s`, `2d`; `<unknown>` for what is no time.
-pub(super) fn since(time: &str) -> String {
-    time.parse::<Timestamp>().map_or_else(|_| String::from("<unknown>"), |time| short(unix_now() - time.as_second()))
-}
-
-/// Now, in whole seconds: `2006-01-02T15:04:05Z`.
-pub(super) fn now() -> String {
-    Timestamp::from_second(unix_now()).and_then(|now| strtime::format("%Y-%m-%dT%H:%M:%SZ", now)).unwrap_or_default()
-}
-
-/// Seconds since 1970.
-fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
+pub(super) fn since(written: &str) -> String {
+    let second = |moment: SystemTime| moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+    time::read(written).map_or_else(|| String::from("<unknown>"), |then| short(second(SystemTime::now()) - second(then)))
 }
 
 fn short(seconds: i64) -> String {
@@ -60,7 +51,7 @@ mod tests {
 
     #[test]
     fn now_is_no_time_ago() {
-        assert!(["0s", "1s"].contains(&since(&now()).as_str()));
+        assert!(["0s", "1s"].contains(&since(&time::in_seconds(SystemTime::now())).as_str()));
         assert_eq!(since("yesterday"), "<unknown>");
     }
 }

@@ -1,7 +1,7 @@
 //! The resources that a command line can name: their plurals, groups and short names.
 
 use super::Halt;
-use crate::manifest::ObjectKey;
+use crate::manifest::{ObjectKey, kinds::is_cluster_scoped};
 
 /// A kind of objects as `kubectl` knows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,16 +14,10 @@ pub(super) struct Resource {
     pub(super) group: &'static str,
     /// `deploy`.
     short: &'static [&'static str],
-    /// Whether its objects live in namespaces.
-    pub(super) namespaced: bool,
 }
 
 const fn of(kind: &'static str, plural: &'static str, group: &'static str, short: &'static [&'static str]) -> Resource {
-    Resource { kind, plural, group, short, namespaced: true }
-}
-
-const fn cluster(kind: &'static str, plural: &'static str, group: &'static str, short: &'static [&'static str]) -> Resource {
-    Resource { kind, plural, group, short, namespaced: false }
+    Resource { kind, plural, group, short }
 }
 
 const RESOURCES: &[Resource] = &[
@@ -37,9 +31,9 @@ const RESOURCES: &[Resource] = &[
     of("Event", "events", "", &["ev"]),
     of("LimitRange", "limitranges", "", &["limits"]),
     of("ResourceQuota", "resourcequotas", "", &["quota"]),
-    cluster("PersistentVolume", "persistentvolumes", "", &["pv"]),
-    cluster("Namespace", "namespaces", "", &["ns"]),
-    cluster("Node", "nodes", "", &["no"]),
+    of("PersistentVolume", "persistentvolumes", "", &["pv"]),
+    of("Namespace", "namespaces", "", &["ns"]),
+    of("Node", "nodes", "", &["no"]),
     of("Deployment", "deployments", "apps", &["deploy"]),
     of("StatefulSet", "statefulsets", "apps", &["sts"]),
     of("ReplicaSet", "replicasets", "apps", &["rs"]),
@@ -54,10 +48,10 @@ const RESOURCES: &[Resource] = &[
     of("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", &["hpa"]),
     of("Role", "roles", "rbac.authorization.k8s.io", &[]),
     of("RoleBinding", "rolebindings", "rbac.authorization.k8s.io", &[]),
-    cluster("ClusterRole", "clusterroles", "rbac.authorization.k8s.io", &[]),
-    cluster("ClusterRoleBinding", "clusterrolebindings", "rbac.authorization.k8s.io", &[]),
-    cluster("StorageClass", "storageclasses", "storage.k8s.io", &["sc"]),
-    cluster("PriorityClass", "priorityclasses", "scheduling.k8s.io", &["pc"]),
+    of("ClusterRole", "clusterroles", "rbac.authorization.k8s.io", &[]),
+    of("ClusterRoleBinding", "clusterrolebindings", "rbac.authorization.k8s.io", &[]),
+    of("StorageClass", "storageclasses", "storage.k8s.io", &["sc"]),
+    of("PriorityClass", "priorityclasses", "scheduling.k8s.io", &["pc"]),
     of("ServiceMonitor", "servicemonitors", "monitoring.coreos.com", &["smon"]),
     of("PrometheusRule", "prometheusrules", "monitoring.coreos.com", &["promrule"]),
 ];
@@ -76,13 +70,18 @@ impl Resource {
         self.with_group(self.plural)
     }
 
+    /// Whether its objects live in namespaces.
+    pub(super) fn is_namespaced(&self) -> bool {
+        !is_cluster_scoped(self.kind)
+    }
+
     fn with_group(&self, name: &str) -> String {
         if self.group.is_empty() { name.to_owned() } else { format!("{name}.{}", self.group) }
     }
 
     /// What names an object of this kind.
     pub(super) fn key(&self, namespace: &str, name: &str) -> ObjectKey {
-        let namespace = if self.namespaced { namespace } else { "" };
+        let namespace = if self.is_namespaced() { namespace } else { "" };
         ObjectKey { kind: self.kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 }

@@ -5,9 +5,11 @@ use super::{
     access::{list, name, number, text},
     kinds,
     select::live,
-    selector::Selector,
 };
-use crate::target::ContainerRef;
+use crate::{
+    manifest::{json::labels, selector},
+    target::ContainerRef,
+};
 use serde_json::Value;
 
 /// The pod that a word means; of a controller's pods a running and ready one first.
@@ -21,13 +23,12 @@ pub(super) async fn pod(call: &Call, namespace: &str, word: &str) -> Result<Valu
         return Ok(found.object);
     }
     let none = || Halt::error(format!("cannot attach to or find pods of {}", found.label()));
-    let selector = match resource.kind {
-        "Service" => Selector::of(&serde_json::json!({ "spec": { "selector": { "matchLabels": found.object["spec"]["selector"] } } })),
-        _ => Selector::of(&found.object),
-    };
-    let selector = selector.ok_or_else(none)?;
+    let wanted = &found.object["spec"]["selector"];
     let mut pods = call.target.list("Pod", Some(namespace)).await?;
-    pods.retain(|pod| selector.takes(pod));
+    pods.retain(|pod| match resource.kind {
+        "Service" => selector::selects(wanted, labels(pod)),
+        _ => selector::matches(wanted, labels(pod)),
+    });
     pods.sort_by_key(|pod| (!is_ready(pod), text(pod, "/status/phase") != "Running", name(pod).to_owned()));
     pods.into_iter().next().ok_or_else(none)
 }

@@ -1,20 +1,14 @@
 //! The real `kubectl`, for what needs no cluster: rendering kustomizations and writing objects from flags.
 
 use super::{Call, Halt};
-use std::{path::PathBuf, process::Stdio};
+use crate::manifest::kubectl;
+use std::process::Stdio;
 use tokio::process::Command;
-
-/// The first `kubectl` on the harness's PATH that is not this program.
-fn find() -> Result<PathBuf, Halt> {
-    let ourselves = std::env::current_exe().and_then(std::fs::canonicalize).ok();
-    let mut all = which::which_all("kubectl").into_iter().flatten();
-    let real = all.find(|path| std::fs::canonicalize(path).ok() != ourselves);
-    real.ok_or_else(|| Halt::Here(String::from("this needs the real kubectl (no cluster), and none is on the PATH: install it")))
-}
 
 /// Runs it where the caller stands, without any cluster to talk to, and gives its output.
 pub(super) async fn ask(call: &mut Call, words: &[String]) -> Result<Vec<u8>, Halt> {
-    let program = find()?;
+    let none = "this needs the real kubectl (no cluster), and none is on the PATH: install it";
+    let program = kubectl().ok_or_else(|| Halt::Here(none.to_owned()))?;
     let mut command = Command::new(&program);
     command.args(words).current_dir(&call.cwd).env("KUBECONFIG", "/dev/null").stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.map_err(|error| Halt::Here(format!("cannot run {}: {error}", program.display())))?;

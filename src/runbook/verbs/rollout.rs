@@ -3,14 +3,16 @@
 use super::{
     Call, Halt,
     access::{list, name, namespace, number, text},
-    age,
     flags::{Args, Flag, switch, value},
     select::{self, Found},
     wait::EVERY,
 };
-use crate::wait::{Look, Until};
+use crate::{
+    time,
+    wait::{Look, Until},
+};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 pub(super) const FLAGS: &[Flag] = &[value("timeout"), switch("watch").or('w'), value("selector").or('l')];
@@ -41,7 +43,7 @@ pub(super) async fn run(call: &mut Call, args: Args) -> Result<(), Halt> {
 }
 
 async fn restart(call: &Call, found: &Found) -> Result<(), Halt> {
-    let now = age::now();
+    let now = time::in_seconds(SystemTime::now());
     let pointer = format!("/spec/template/metadata/annotations/{}", RESTARTED_AT.replace('/', "~1"));
     if text(&found.object, &pointer) == now {
         return Err(Halt::error(

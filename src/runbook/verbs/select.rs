@@ -93,7 +93,7 @@ pub(super) async fn all(call: &Call, args: &Args, words: &[String]) -> Result<(V
         }
         Meant::Kinds(resources) => {
             for resource in resources {
-                let within = (resource.namespaced && !everywhere).then(|| args.namespace());
+                let within = (resource.is_namespaced() && !everywhere).then(|| args.namespace());
                 let mut objects = call.target.list(resource.kind, within).await?;
                 objects.retain(|object| labels.as_ref().is_none_or(|labels| labels.takes(object)));
                 objects.retain(|object| fields.as_ref().is_none_or(|fields| fields.takes_fields(object)));

@@ -1,8 +1,8 @@
-//! Which objects a selector takes: `-l app=redis,tier in (a,b)`, `--field-selector status.phase=Running`, and a controller's own.
+//! Which objects a selector takes: `-l app=redis,tier in (a,b)`, `--field-selector status.phase=Running`.
 
 use super::{
     Halt,
-    access::{list, text, texts},
+    access::{text, texts},
 };
 use serde_json::Value;
 
@@ -24,24 +24,6 @@ impl Selector {
     pub(super) fn labels(words: &str) -> Result<Self, Halt> {
         let parts = split(words).into_iter().map(str::trim).filter(|part| !part.is_empty());
         parts.map(condition).collect::<Option<_>>().map(Self).ok_or_else(|| Halt::error(format!("unable to parse requirement: {words}")))
-    }
-
-    /// A controller's `spec.selector`; nothing where it has none.
-    pub(super) fn of(controller: &Value) -> Option<Self> {
-        let labels = texts(controller, "/spec/selector/matchLabels");
-        let mut conditions: Vec<_> = labels.into_iter().map(|(key, value)| Condition::Is(key, vec![value])).collect();
-        for expression in list(controller, "/spec/selector/matchExpressions") {
-            let key = text(expression, "/key").to_owned();
-            let values = list(expression, "/values").iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect();
-            conditions.push(match text(expression, "/operator") {
-                "In" => Condition::Is(key, values),
-                "NotIn" => Condition::IsNot(key, values),
-                "Exists" => Condition::Exists(key),
-                "DoesNotExist" => Condition::Missing(key),
-                _ => return None,
-            });
-        }
-        (!conditions.is_empty()).then_some(Self(conditions))
     }
 
     /// Whether an object's labels satisfy it.
@@ -132,14 +114,5 @@ mod tests {
         let running = Selector::labels("status.phase=Running").expect("it can be read");
         assert!(running.takes_fields(&json!({ "status": { "phase": "Running" } })));
         assert!(!running.takes_fields(&json!({ "status": { "phase": "Pending" } })));
-    }
-
-    #[test]
-    fn a_controllers_own_selector_counts_labels_and_expressions() {
-        let controller = json!({ "spec": { "selector": { "matchLabels": { "app": "redis" }, "matchExpressions": [{ "key": "old", "operator": "DoesNotExist" }] } } });
-        let selector = Selector::of(&controller).expect("it has one");
-        assert!(selector.takes(&json!({ "metadata": { "labels": { "app": "redis" } } })));
-        assert!(!selector.takes(&json!({ "metadata": { "labels": { "app": "redis", "old": "yes" } } })));
-        assert_eq!(Selector::of(&json!({})), None);
     }
 }

@@ -4,9 +4,11 @@ mod entrypoint;
 mod multicall;
 mod reference;
 
-use crate::target::{Capability, Unsupported};
+use crate::{
+    manifest::ImageRef,
+    target::{Capability, Unsupported},
+};
 pub use multicall::{PAUSE, multicall};
-use reference::Reference;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -96,21 +98,10 @@ impl Programs {
         }
     }
 
-    /// The version that an image's tag asks for (`7`, `7.2`, `8.2.1`), if it is an official Redis image and its tag says so.
-    #[must_use]
-    pub fn wanted_version(image: &str) -> Option<String> {
-        let reference = Reference::parse(image);
-        if !reference.is_official_redis() {
-            return None;
-        }
-        let version = reference.tag.split('-').next().unwrap_or_default().trim_start_matches('v');
-        version.starts_with(|digit: char| digit.is_ascii_digit()).then(|| version.to_owned())
-    }
-
     /// Whether the image is the official Redis image, by whatever registry.
     #[must_use]
     pub fn is_redis(image: &str) -> bool {
-        Reference::parse(image).is_official_redis()
+        reference::is_official_redis(&ImageRef::parse(image))
     }
 
     /// What stands for the image.
@@ -118,8 +109,8 @@ impl Programs {
     /// # Errors
     /// Unsupported, with the remedy, where nothing does.
     pub fn image(&self, image: &str) -> Result<Image, Unsupported> {
-        let reference = Reference::parse(image);
-        if let Some((_, program)) = self.chosen.iter().find(|(pattern, _)| reference.matches(pattern)) {
+        let reference = ImageRef::parse(image);
+        if let Some((_, program)) = self.chosen.iter().find(|(pattern, _)| reference::fits(&reference, pattern)) {
             return Ok(plain(program, Vec::new()));
         }
         if image == CLIENT_IMAGE {
@@ -127,14 +118,14 @@ impl Programs {
             let programs = BTreeMap::from([(name.clone(), self.own.clone())]);
             return Ok(Image { programs, entrypoint: vec![name], command: vec![PAUSE.into()], ..base() });
         }
-        if let Some((_, fixture)) = FIXTURES.iter().find(|(name, _)| reference.repository == *name)
+        if let Some((_, fixture)) = FIXTURES.iter().find(|(name, _)| reference::repository(&reference) == *name)
             && let Some(program) = self.beside(fixture)
         {
             return Ok(Image { fixture: Some(fixture), ..plain(&program, Vec::new()) });
         }
-        if reference.is_official_redis() {
+        if reference::is_official_redis(&reference) {
             return match &self.redis {
-                Ok(redis) => Ok(official(redis, &self.own, reference.tag.contains("alpine"))),
+                Ok(redis) => Ok(official(redis, &self.own, reference.tag.is_some_and(|tag| tag.contains("alpine")))),
                 Err(reason) => Err(Unsupported { capability: Capability::Program(image.to_owned()), reason: reason.clone() }),
             };
         }
@@ -228,14 +219,5 @@ mod tests {
     fn a_program_of_the_users_goes_first() {
         let image = programs().with("*/redis-exporter:*", "/opt/bin/exporter").image("quay.io/oliver/redis-exporter:v1").expect("chosen");
         assert_eq!(image.entrypoint, ["exporter"]);
-    }
-
-    #[rstest]
-    #[case("redis:7.2-alpine", Some("7.2"))]
-    #[case("redis:alpine", None)]
-    #[case("redis", None)]
-    #[case("bitnami/redis:7.2", None)]
-    fn a_tag_may_ask_for_a_version(#[case] image: &str, #[case] version: Option<&str>) {
-        assert_eq!(Programs::wanted_version(image).as_deref(), version);
     }
 }

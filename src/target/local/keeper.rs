@@ -7,6 +7,7 @@ use super::{
     run_directory::{self, RunDirectory},
     status::{self, Stage, Status},
 };
+use crate::wait::{Look, TimedOut, Until};
 use nix::{
     sched::{CloneFlags, unshare},
     sys::{
@@ -22,8 +23,11 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus},
+    time::Duration,
 };
 
+/// How long a node may take to start on a loaded machine.
+const HEARING: Duration = Duration::from_secs(20);
 /// The outer process is gone.
 const ORPHANED: Signal = Signal::SIGUSR1;
 
@@ -152,10 +156,32 @@ fn watch(node: &mut Child, signals: &SigSet, outer_gone: bool) -> io::Result<u8>
             }
             signal => {
                 asked = true;
-                kill(node::pid_of(node)?, signal)?;
+                let node = node::pid_of(node)?;
+                heard(node, signal)?;
+                kill(node, signal)?;
             }
         }
     }
+}
+
+/// Waits until the node has a handler for the signal: the kernel drops what the first process of a PID namespace does not handle, so
+/// that a Ctrl-C while it starts would be lost.
+fn heard(node: Pid, signal: Signal) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let status = Path::new("/proc").join(node.to_string()).join("status");
+    let limit = Until::within(HEARING).every(Duration::from_millis(5));
+    let met: Result<(), TimedOut> = runtime.block_on(limit.met(format!("the node to handle {signal}"), || async {
+        // One that has ended hears nothing, and nothing is lost.
+        let Ok(text) = std::fs::read_to_string(&status) else { return Ok(Look::Ready(())) };
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let caught = field("SigCgt:").and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(0);
+        let ended = field("State:").is_some_and(|state| state.starts_with('Z'));
+        Ok(if ended || caught >> (signal as i32 - 1) & 1 == 1 { Look::Ready(()) } else { Look::NotYet("it starts".into()) })
+    }));
+    if let Err(error) = met {
+        tracing::debug!(%error, "the signal is sent anyway");
+    }
+    Ok(())
 }
 
 fn code(ended: ExitStatus) -> u8 {

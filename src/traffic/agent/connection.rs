@@ -75,7 +75,7 @@ impl Connection {
                 // A user without the right to ask may still write.
                 ("INFO", Value::Error(text)) if text.starts_with("NOPERM") => {}
                 (_, Value::Error(text)) => return Err(Answer::Refused(text)),
-                (_, Value::Status(_)) => {}
+                ("AUTH" | "SELECT", Value::Status(_)) => {}
                 (name, other) => return Err(Answer::Unknown(format!("{name} was answered by {other:?}: this is not Redis"))),
             }
         }

@@ -5,15 +5,16 @@ use super::{
     cluster::Cluster,
     controllers::admit_claim,
     defaults, fields,
-    json::{self, key_of, list, text, texts},
+    json::{self, key_of, list, text},
     kinds::{self, Handling},
-    merge, pods, selector,
+    merge, pods,
     store::Refusal,
 };
 use crate::{
-    manifest::Object,
+    manifest::{Object, json as manifest_json, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
 
@@ -22,7 +23,7 @@ pub(super) fn apply(cluster: &Cluster, objects: &[Object]) -> Result<Applied, Ta
     let mut applied = Applied::default();
     let refused = |object: &Object, refusal: Refusal| TargetError::Refused {
         key: json::key(&object.json),
-        place: fields::place(object, &pointer_in(&refusal.to_string())).clone(),
+        place: fields::place(object, &unreadable_data(&object.json).unwrap_or_else(|| pointer_in(&refusal.to_string()))).clone(),
         reason: refusal.to_string(),
     };
     for object in objects {
@@ -66,9 +67,9 @@ fn judge(cluster: &Cluster, all: &[Object], object: &Object, applied: &mut Appli
                 runs(template).then_some((other, template))
             });
             let hit = match kind_name {
-                "NetworkPolicy" => workloads.find(|(_, template)| {
-                    selector::matches_selector(&object.json["spec"]["podSelector"], &texts(template, "/metadata/labels"))
-                }),
+                "NetworkPolicy" => {
+                    workloads.find(|(_, template)| selector::matches(&object.json["spec"]["podSelector"], json::labels(template)))
+                }
                 "HorizontalPodAutoscaler" => workloads.find(|(other, _)| {
                     let target = &object.json["spec"]["scaleTargetRef"];
                     target["kind"] == other["kind"] && target["name"] == other["metadata"]["name"]
@@ -126,11 +127,13 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
         );
     }
     let facts = super::super::runtime::facts();
-    if let Err(reason) = &facts.run_as_user {
+    if let Err(reason) = &facts.run_as_user
+        && list(spec, "/containers").iter().any(runs)
+    {
         applied.remarks.push(format!("All containers run as the one user that there is here, the official Redis image's too: {reason}"));
     }
     if let Err(reason) = &facts.run_as_user
-        && let Some(field) = asks_for_user(spec)
+        && let Some(field) = asks_for_user(spec, &runs)
     {
         return Err(Unsupported {
             capability: Capability::RunAsUser,
@@ -146,11 +149,25 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
     Ok(())
 }
 
-fn asks_for_user(spec: &Value) -> Option<&'static str> {
-    let contexts = || std::iter::once(spec).chain(list(spec, "/containers")).chain(list(spec, "/initContainers"));
+/// The field by which something that runs here asks for a user or group; a pod that is not started asks for nothing.
+fn asks_for_user(spec: &Value, runs: &dyn Fn(&Value) -> bool) -> Option<&'static str> {
+    let running: Vec<&Value> =
+        list(spec, "/containers").iter().chain(list(spec, "/initContainers")).filter(|container| runs(container)).collect();
+    let pod = (!running.is_empty()).then_some(spec);
     ["runAsUser", "runAsGroup", "fsGroup"]
         .into_iter()
-        .find(|field| contexts().any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
+        .find(|field| pod.iter().chain(&running).any(|context| context["securityContext"][*field].as_i64().is_some_and(|id| id != 0)))
+}
+
+/// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
+fn unreadable_data(object: &Value) -> Option<String> {
+    let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
+<<<<<<< HEAD
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && manifest_json::bytes(value).is_none())?;
+=======
+    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && !value.as_str().is_some_and(|text| STANDARD.decode(text).is_ok()))?;
+>>>>>>> bench
+    Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
 }
 
 /// The JSON pointer of the field that a refusal names: `… is invalid: spec.a[0].b: …`, `.spec.a[0].b: field not declared in schema`.
@@ -176,14 +193,14 @@ pub(super) fn put(cluster: &Cluster, given: &Value) -> Result<Arc<Value>, Refusa
     let mut given = given.clone();
     drop_nulls(&mut given);
     if let Some(metadata) = given["metadata"].as_object_mut() {
-        if !kind.namespaced {
+        if !kind.is_namespaced() {
             metadata.shift_remove("namespace");
         } else if !metadata.contains_key("namespace") {
             metadata.insert("namespace".into(), "default".into());
         }
     }
     let key = json::key(&given);
-    if kind.namespaced {
+    if kind.is_namespaced() {
         let Some(namespace) = cluster.store.get(&key_of("Namespace", "", &key.namespace)) else {
             return Err(Refusal::Forbidden(format!("namespaces {:?} not found", key.namespace)));
         };
@@ -253,6 +270,13 @@ fn drop_nulls(value: &mut Value) {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn the_value_of_a_secret_that_is_no_base64_is_pointed_at() {
+        let secret = json!({ "kind": "Secret", "data": { "good": "Z29vZA==", "tls/key": "<paste here>" } });
+        assert_eq!(unreadable_data(&secret).as_deref(), Some("/data/tls~1key"));
+        assert_eq!(unreadable_data(&json!({ "kind": "ConfigMap", "data": { "a": "<" } })), None);
+    }
 
     #[rstest]
     #[case(

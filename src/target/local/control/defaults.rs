@@ -1,6 +1,7 @@
 //! Fills in what the API server fills in, as far as controllers, `kubectl get` or a step would look at it.
 
-use super::json::{default, entry, has, list, map, set, text};
+use super::json::{default, entry, has, list, map_mut, set, text};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 /// Fills in the defaults of an object of any served kind.
@@ -81,10 +82,10 @@ fn claim(object: &mut Value) {
 
 fn secret(object: &mut Value) {
     default(object, "/type", json!("Opaque"));
-    let plain = map(object).remove("stringData");
+    let plain = map_mut(object).remove("stringData");
     for (name, value) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
-        let encoded = super::base64::encode(value.as_str().unwrap_or_default().as_bytes());
-        map(entry(object, "data")).insert(name.clone(), encoded.into());
+        let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
+        map_mut(entry(object, "data")).insert(name.clone(), encoded.into());
     }
 }
 

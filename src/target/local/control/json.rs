@@ -1,34 +1,8 @@
-//! Short ways to fields of API objects.
+//! What the control plane does to objects as JSON: fields set, owners named, conditions kept; reading is `manifest::json`.
 
-use crate::manifest::ObjectKey;
+pub(super) use crate::manifest::json::{has, labels, list, map, number, text, texts};
+use crate::manifest::{ObjectKey, pointer::unescape};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-
-/// The text at a JSON pointer; empty where there is none.
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The number at a JSON pointer.
-pub(super) fn number(object: &Value, pointer: &str) -> Option<i64> {
-    object.pointer(pointer).and_then(Value::as_i64)
-}
-
-/// The list at a JSON pointer; empty where there is none.
-pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// The map of texts at a JSON pointer: labels, selectors.
-pub(super) fn texts(object: &Value, pointer: &str) -> BTreeMap<String, String> {
-    let map = object.pointer(pointer).and_then(Value::as_object);
-    map.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
-}
-
-/// Whether a field is there and not null.
-pub(super) fn has(object: &Value, pointer: &str) -> bool {
-    object.pointer(pointer).is_some_and(|value| !value.is_null())
-}
 
 /// The field `name` of an object, made an object where it is none.
 pub(super) fn entry<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
@@ -39,7 +13,7 @@ pub(super) fn entry<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
 }
 
 /// The map inside `value`, made one where it is none.
-pub(super) fn map(value: &mut Value) -> &mut Map<String, Value> {
+pub(super) fn map_mut(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
@@ -60,7 +34,7 @@ pub(super) fn default(object: &mut Value, pointer: &str, value: Value) {
 pub(super) fn set(object: &mut Value, pointer: &str, value: Value) {
     let mut place = object;
     for name in pointer.split('/').skip(1) {
-        let name = name.replace("~1", "/").replace("~0", "~");
+        let name = unescape(name);
         let index = place.as_array().and_then(|list| name.parse::<usize>().ok().filter(|index| *index < list.len()));
         place = match index {
             Some(index) => &mut place[index],

@@ -1,6 +1,7 @@
 //! Which kinds of objects this cluster serves, which it takes without carrying them out, and which it does not know.
 
 use super::store::Refusal;
+use crate::manifest::kinds::is_cluster_scoped;
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::{CronJob, Job},
@@ -36,20 +37,18 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     /// `apps/v1`; empty where any version will do.
     pub(super) version: &'static str,
-    /// Whether its objects live in namespaces.
-    pub(super) namespaced: bool,
     /// What becomes of it.
     pub(super) handling: Handling,
     /// Reads it as its type and writes it back: what is missing afterwards is no field of the API.
     pub(super) schema: Option<Schema>,
 }
 
-const fn kind(name: &'static str, version: &'static str, namespaced: bool, handling: Handling) -> Kind {
-    Kind { name, version, namespaced, handling, schema: None }
+const fn kind(name: &'static str, version: &'static str, handling: Handling) -> Kind {
+    Kind { name, version, handling, schema: None }
 }
 
-const fn typed<T: Serialize + DeserializeOwned>(name: &'static str, version: &'static str, namespaced: bool, handling: Handling) -> Kind {
-    Kind { name, version, namespaced, handling, schema: Some(round_trip::<T>) }
+const fn typed<T: Serialize + DeserializeOwned>(name: &'static str, version: &'static str, handling: Handling) -> Kind {
+    Kind { name, version, handling, schema: Some(round_trip::<T>) }
 }
 
 fn round_trip<T: Serialize + DeserializeOwned>(object: &Value) -> Result<Value, String> {
@@ -65,50 +64,57 @@ const OUTSIDE: Handling = Kept("nothing comes in from outside the cluster here")
 
 /// The register.
 pub(super) const KINDS: &[Kind] = &[
-    typed::<Namespace>("Namespace", "v1", false, Served),
-    typed::<Node>("Node", "v1", false, Served),
-    typed::<Pod>("Pod", "v1", true, Served),
-    typed::<Service>("Service", "v1", true, Served),
-    typed::<Endpoints>("Endpoints", "v1", true, Served),
-    typed::<EndpointSlice>("EndpointSlice", "discovery.k8s.io/v1", true, Served),
-    typed::<ConfigMap>("ConfigMap", "v1", true, Served),
-    typed::<Secret>("Secret", "v1", true, Served),
-    typed::<ServiceAccount>("ServiceAccount", "v1", true, Served),
-    typed::<PersistentVolumeClaim>("PersistentVolumeClaim", "v1", true, Served),
-    typed::<PersistentVolume>("PersistentVolume", "v1", false, Served),
-    typed::<StorageClass>("StorageClass", "storage.k8s.io/v1", false, Served),
-    typed::<Deployment>("Deployment", "apps/v1", true, Served),
-    typed::<ReplicaSet>("ReplicaSet", "apps/v1", true, Served),
-    typed::<StatefulSet>("StatefulSet", "apps/v1", true, Served),
-    typed::<DaemonSet>("DaemonSet", "apps/v1", true, Served),
-    typed::<ControllerRevision>("ControllerRevision", "apps/v1", true, Served),
-    typed::<Job>("Job", "batch/v1", true, Served),
-    typed::<Event>("Event", "v1", true, Served),
-    typed::<CronJob>("CronJob", "batch/v1", true, Kept("its jobs are not started")),
-    typed::<PodDisruptionBudget>("PodDisruptionBudget", "policy/v1", true, Kept("there are no evictions here that it could refuse")),
-    typed::<ResourceQuota>("ResourceQuota", "v1", true, Kept("quotas are not counted")),
-    typed::<Ingress>("Ingress", "networking.k8s.io/v1", true, OUTSIDE),
-    kind("IngressClass", "networking.k8s.io/v1", false, OUTSIDE),
-    kind("Gateway", "", true, OUTSIDE),
-    kind("HTTPRoute", "", true, OUTSIDE),
-    kind("IngressRoute", "", true, OUTSIDE),
-    kind("Certificate", "", true, Kept("no certificate is issued here; a Secret it should make is missing")),
-    kind("Role", "rbac.authorization.k8s.io/v1", true, RIGHTS),
-    kind("RoleBinding", "rbac.authorization.k8s.io/v1", true, RIGHTS),
-    kind("ClusterRole", "rbac.authorization.k8s.io/v1", false, RIGHTS),
-    kind("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", false, RIGHTS),
-    kind("PriorityClass", "scheduling.k8s.io/v1", false, Kept("nothing is preempted here")),
-    kind("ServiceMonitor", "", true, MONITORING),
-    kind("PodMonitor", "", true, MONITORING),
-    kind("PrometheusRule", "", true, MONITORING),
-    kind("GrafanaDashboard", "", true, MONITORING),
-    kind("Application", "", true, Kept("nobody here delivers what it points to")),
-    kind("AppProject", "", true, Kept("nobody here delivers what it points to")),
-    kind("CustomResourceDefinition", "apiextensions.k8s.io/v1", false, Kept("its objects are not known here")),
-    kind("HorizontalPodAutoscaler", "", true, Judged),
-    typed::<NetworkPolicy>("NetworkPolicy", "networking.k8s.io/v1", true, Judged),
-    typed::<LimitRange>("LimitRange", "v1", true, Judged),
+    typed::<Namespace>("Namespace", "v1", Served),
+    typed::<Node>("Node", "v1", Served),
+    typed::<Pod>("Pod", "v1", Served),
+    typed::<Service>("Service", "v1", Served),
+    typed::<Endpoints>("Endpoints", "v1", Served),
+    typed::<EndpointSlice>("EndpointSlice", "discovery.k8s.io/v1", Served),
+    typed::<ConfigMap>("ConfigMap", "v1", Served),
+    typed::<Secret>("Secret", "v1", Served),
+    typed::<ServiceAccount>("ServiceAccount", "v1", Served),
+    typed::<PersistentVolumeClaim>("PersistentVolumeClaim", "v1", Served),
+    typed::<PersistentVolume>("PersistentVolume", "v1", Served),
+    typed::<StorageClass>("StorageClass", "storage.k8s.io/v1", Served),
+    typed::<Deployment>("Deployment", "apps/v1", Served),
+    typed::<ReplicaSet>("ReplicaSet", "apps/v1", Served),
+    typed::<StatefulSet>("StatefulSet", "apps/v1", Served),
+    typed::<DaemonSet>("DaemonSet", "apps/v1", Served),
+    typed::<ControllerRevision>("ControllerRevision", "apps/v1", Served),
+    typed::<Job>("Job", "batch/v1", Served),
+    typed::<Event>("Event", "v1", Served),
+    typed::<CronJob>("CronJob", "batch/v1", Kept("its jobs are not started")),
+    typed::<PodDisruptionBudget>("PodDisruptionBudget", "policy/v1", Kept("there are no evictions here that it could refuse")),
+    typed::<ResourceQuota>("ResourceQuota", "v1", Kept("quotas are not counted")),
+    typed::<Ingress>("Ingress", "networking.k8s.io/v1", OUTSIDE),
+    kind("IngressClass", "networking.k8s.io/v1", OUTSIDE),
+    kind("Gateway", "", OUTSIDE),
+    kind("HTTPRoute", "", OUTSIDE),
+    kind("IngressRoute", "", OUTSIDE),
+    kind("Certificate", "", Kept("no certificate is issued here; a Secret it should make is missing")),
+    kind("Role", "rbac.authorization.k8s.io/v1", RIGHTS),
+    kind("RoleBinding", "rbac.authorization.k8s.io/v1", RIGHTS),
+    kind("ClusterRole", "rbac.authorization.k8s.io/v1", RIGHTS),
+    kind("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", RIGHTS),
+    kind("PriorityClass", "scheduling.k8s.io/v1", Kept("nothing is preempted here")),
+    kind("ServiceMonitor", "", MONITORING),
+    kind("PodMonitor", "", MONITORING),
+    kind("PrometheusRule", "", MONITORING),
+    kind("GrafanaDashboard", "", MONITORING),
+    kind("Application", "", Kept("nobody here delivers what it points to")),
+    kind("AppProject", "", Kept("nobody here delivers what it points to")),
+    kind("CustomResourceDefinition", "apiextensions.k8s.io/v1", Kept("its objects are not known here")),
+    kind("HorizontalPodAutoscaler", "", Judged),
+    typed::<NetworkPolicy>("NetworkPolicy", "networking.k8s.io/v1", Judged),
+    typed::<LimitRange>("LimitRange", "v1", Judged),
 ];
+
+impl Kind {
+    /// Whether its objects live in namespaces.
+    pub(super) fn is_namespaced(&self) -> bool {
+        !is_cluster_scoped(self.name)
+    }
+}
 
 /// The kind of that name.
 pub(super) fn find(name: &str) -> Option<&'static Kind> {

@@ -79,7 +79,7 @@ pub(super) fn patch(target: &mut Value, patch: &Value) {
         return;
     };
     for (field, value) in patch {
-        let map = super::json::map(target);
+        let map = super::json::map_mut(target);
         if value.is_null() {
             map.shift_remove(field);
         } else {

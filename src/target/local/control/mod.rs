@@ -3,7 +3,6 @@
 mod addresses;
 mod admission;
 mod apply;
-mod base64;
 mod clock;
 mod cluster;
 mod controllers;
@@ -21,10 +20,9 @@ mod node;
 mod options;
 mod plane;
 mod pods;
-mod quantity;
 mod random;
-mod selector;
 mod store;
+mod taint;
 mod verbs;
 
 use super::runtime::{facts, storage};

@@ -6,6 +6,7 @@ use super::{
     random,
     store::{Refusal, Store},
 };
+use crate::manifest::Quantity;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -81,7 +82,7 @@ pub(super) fn create(store: &Store, mut pod: Value, toleration: Duration) -> Res
     super::admission::check_new(&pod)?;
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let taint = json!({ "key": key, "effect": "NoExecute" });
-        if super::selector::tolerates(&pod, &taint).is_none() {
+        if super::taint::tolerates(&pod, &taint).is_none() {
             let tolerations = entry(&mut pod["spec"], "tolerations");
             if !tolerations.is_array() {
                 *tolerations = json!([]);
@@ -118,6 +119,7 @@ pub(super) fn delete(store: &Store, pod: &Value, grace: Option<u64>) {
 /// `qosClass`.
 fn quality(pod: &Value) -> &'static str {
     let containers = ["/spec/containers", "/spec/initContainers"].into_iter().flat_map(|field| list(pod, field));
+    let amount = |value: &Value| Quantity::of(value).ok();
     let mut any = false;
     let mut guaranteed = true;
     for container in containers {
@@ -125,7 +127,7 @@ fn quality(pod: &Value) -> &'static str {
         for name in ["cpu", "memory"] {
             let (request, limit) = (resources["requests"].get(name), resources["limits"].get(name));
             any |= request.is_some() || limit.is_some();
-            guaranteed &= limit.is_some() && request.and_then(super::quantity::of) == limit.and_then(super::quantity::of);
+            guaranteed &= limit.is_some() && request.and_then(amount) == limit.and_then(amount);
         }
     }
     match (any, guaranteed) {

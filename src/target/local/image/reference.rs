@@ -1,48 +1,32 @@
-//! Image references: `registry/repository:tag@digest`.
+//! Which image a reference means: the official Redis, or what a user's pattern names.
 
-/// A reference in its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reference {
-    /// `docker.io` where none is named.
-    pub(super) registry: String,
-    /// Without `library/`.
-    pub(super) repository: String,
-    /// `latest` where neither tag nor digest is named.
-    pub(super) tag: String,
+use crate::manifest::ImageRef;
+
+/// The repository as people write it: without the `library/` of Docker's own registry and of its mirror at Amazon.
+pub(super) fn repository(image: &ImageRef) -> &str {
+    match image.repository.strip_prefix("library/").unwrap_or(&image.repository) {
+        "docker/library/redis" => "redis",
+        repository => repository,
+    }
 }
 
-impl Reference {
-    /// Reads a reference; anything can be one.
-    pub(super) fn parse(image: &str) -> Self {
-        let (name, digest) = image.trim().split_once('@').map_or((image.trim(), ""), |(name, digest)| (name, digest));
-        let (first, rest) = name.split_once('/').unwrap_or(("", name));
-        let is_registry = first.contains(['.', ':']) || first == "localhost";
-        let (registry, path) = if is_registry { (first, rest) } else { ("docker.io", name) };
-        let (repository, tag) = match path.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (path, if digest.is_empty() { "latest" } else { "" }),
-        };
-        let repository = repository.strip_prefix("library/").unwrap_or(repository);
-        let repository = if repository == "docker/library/redis" { "redis" } else { repository };
-        Self { registry: registry.into(), repository: repository.into(), tag: tag.into() }
-    }
+/// Whether it is the official image of Redis, straight or from a mirror.
+pub(super) fn is_official_redis(image: &ImageRef) -> bool {
+    let repository = repository(image);
+    repository == "redis" || repository.ends_with("/library/redis")
+}
 
-    /// Whether it is the official image of Redis, straight or from a mirror.
-    pub(super) fn is_official_redis(&self) -> bool {
-        self.repository == "redis" || self.repository.ends_with("/library/redis")
-    }
-
-    /// Whether the user's pattern means it: with or without registry, with or without tag.
-    pub(super) fn matches(&self, pattern: &str) -> bool {
-        let Self { registry, repository, tag } = self;
-        let names = [
-            format!("{repository}:{tag}"),
-            format!("{registry}/{repository}:{tag}"),
-            repository.clone(),
-            format!("{registry}/{repository}"),
-        ];
-        names.iter().any(|name| glob(pattern, name))
-    }
+/// Whether the user's pattern means it: with or without registry, with or without tag.
+pub(super) fn fits(image: &ImageRef, pattern: &str) -> bool {
+    let (registry, repository) = (&image.registry, repository(image));
+    let tag = image.tag.as_deref().unwrap_or(if image.digest.is_some() { "" } else { "latest" });
+    let names = [
+        format!("{repository}:{tag}"),
+        format!("{registry}/{repository}:{tag}"),
+        repository.to_owned(),
+        format!("{registry}/{repository}"),
+    ];
+    names.iter().any(|name| glob(pattern, name))
 }
 
 /// `*` stands for any text.
@@ -72,7 +56,7 @@ mod tests {
     #[case("quay.io/opstree/redis:v7", false)]
     #[case("redis-exporter:1", false)]
     fn the_official_image_has_many_addresses(#[case] image: &str, #[case] official: bool) {
-        assert_eq!(Reference::parse(image).is_official_redis(), official);
+        assert_eq!(is_official_redis(&ImageRef::parse(image)), official);
     }
 
     #[rstest]
@@ -81,6 +65,6 @@ mod tests {
     #[case("postgres-mcp", "postgres-mcp:latest", true)]
     #[case("postgres-mcp:2", "postgres-mcp:1", false)]
     fn a_pattern_may_leave_out_registry_and_tag(#[case] image: &str, #[case] pattern: &str, #[case] matches: bool) {
-        assert_eq!(Reference::parse(image).matches(pattern), matches);
+        assert_eq!(fits(&ImageRef::parse(image), pattern), matches);
     }
 }

@@ -218,7 +218,7 @@ async fn begin(namespaces: &Namespaces, directory: &Path, log: &Path) -> Result<
 fn follow(mut child: Child, pump: JoinHandle<()>, cgroup: Option<Arc<Cgroup>>) -> watch::Receiver<Option<Exit>> {
     let (tell, exit) = watch::channel(None);
     tokio::spawn(async move {
-        let status = child.wait().await;
+        let status = child.wait().await.inspect_err(|error| tracing::error!(%error, "how a container's process ended cannot be learnt"));
         // Whoever asks after the end finds the whole log. Nobody writes any more: the kernel has ended the whole PID namespace.
         if tokio::time::timeout(LAST_OUTPUT, pump).await.is_err() {
             tracing::warn!("a container's last output was not written in time");

@@ -3,12 +3,11 @@
 use super::{
     super::{
         json::{has, text},
-        quantity,
         store::{Refusal, Store},
     },
     invalid,
 };
-use crate::manifest::ObjectKey;
+use crate::manifest::{ObjectKey, Quantity};
 use serde_json::Value;
 
 /// Fields of a StatefulSet's spec that may change.
@@ -101,7 +100,8 @@ fn pod(before: &Value, after: &Value) -> Result<(), Refusal> {
 }
 
 fn claim(before: &Value, after: &Value, store: &Store) -> Result<(), Refusal> {
-    let size = |object: &Value| object.pointer("/spec/resources/requests/storage").and_then(quantity::of).unwrap_or(0);
+    let size =
+        |object: &Value| object.pointer("/spec/resources/requests/storage").and_then(|size| Quantity::of(size).ok()).unwrap_or_default();
     let others = |object: &Value| {
         let mut spec = object["spec"].clone();
         spec["resources"] = Value::Null;

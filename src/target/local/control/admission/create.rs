@@ -3,11 +3,12 @@
 use super::{
     super::{
         fields,
-        json::{list, number, text, texts},
+        json::{list, map, number, text, texts},
         store::Refusal,
     },
     invalid,
 };
+use crate::manifest::{Quantity, selector};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -84,7 +85,7 @@ fn workload(object: &Value) -> Option<String> {
     if selector.is_empty() && list(object, "/spec/selector/matchExpressions").is_empty() {
         return Some("spec.selector: Required value".into());
     }
-    if !super::super::selector::matches_selector(&object["spec"]["selector"], &labels) {
+    if !selector::matches(&object["spec"]["selector"], map(object, "/spec/template/metadata/labels")) {
         let given = serde_json::to_string(&labels).unwrap_or_default();
         return Some(format!("spec.template.metadata.labels: Invalid value: {given}: `selector` does not match template `labels`"));
     }
@@ -167,7 +168,7 @@ fn resources(container: &Value, path: &str) -> Option<String> {
     let requests = container.pointer("/resources/requests").and_then(Value::as_object)?;
     requests.iter().find_map(|(name, request)| {
         let limit = container.pointer("/resources/limits")?.get(name)?;
-        let (asked, most) = (super::super::quantity::of(request)?, super::super::quantity::of(limit)?);
+        let (asked, most) = (Quantity::of(request).ok()?, Quantity::of(limit).ok()?);
         let given = request.as_str().map_or_else(|| request.to_string(), str::to_owned);
         (asked > most).then(|| {
             format!(
@@ -221,7 +222,7 @@ fn claim(object: &Value, path: &str) -> Option<String> {
     }
     match object.pointer("/spec/resources/requests/storage") {
         None => Some(format!("{path}.resources[storage]: Required value")),
-        Some(storage) if super::super::quantity::of(storage).is_none_or(|bytes| bytes <= 0) => {
+        Some(storage) if Quantity::of(storage).is_ok_and(|size| size <= Quantity::default()) || Quantity::of(storage).is_err() => {
             Some(format!("{path}.resources[storage]: Invalid value: {storage}: must be greater than zero"))
         }
         Some(_) => None,

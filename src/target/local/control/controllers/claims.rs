@@ -8,12 +8,13 @@ use super::{
         defaults, deletion,
         events::{self, Level},
         json::{self, key_of, list, text},
-        pods, quantity,
+        pods,
         store::{Refusal, Store},
     },
     Context,
     scheduler::SELECTED_NODE,
 };
+use crate::manifest::{Quantity, selector};
 pub(super) use classes::waits_for_consumer;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -102,10 +103,15 @@ fn bind(context: &Context<'_>, claim: &Value) {
     }
 }
 
+/// The amount at a pointer; `None` where there is none that can be read.
+fn size(object: &Value, pointer: &str) -> Option<Quantity> {
+    object.pointer(pointer).and_then(|value| Quantity::of(value).ok())
+}
+
 /// The smallest volume that is free and fits.
 fn available(context: &Context<'_>, claim: &Value, node: Option<&Value>) -> Option<Arc<Value>> {
-    let wanted = claim.pointer("/spec/resources/requests/storage").and_then(quantity::of)?;
-    let size = |volume: &Value| volume.pointer("/spec/capacity/storage").and_then(quantity::of).unwrap_or(0);
+    let wanted = size(claim, "/spec/resources/requests/storage")?;
+    let capacity = |volume: &Value| size(volume, "/spec/capacity/storage").unwrap_or_default();
     let asked_for = text(claim, "/spec/volumeName");
     let fits = |volume: &&Arc<Value>| {
         let reference = &volume["spec"]["claimRef"];
@@ -114,18 +120,17 @@ fn available(context: &Context<'_>, claim: &Value, node: Option<&Value>) -> Opti
                 && reference["namespace"] == claim["metadata"]["namespace"]
                 && (reference["uid"].is_null() || reference["uid"] == claim["metadata"]["uid"]));
         let modes = list(volume, "/spec/accessModes");
-        let labels = json::texts(volume, "/metadata/labels");
         free && volume["status"]["phase"] != "Released"
             && (asked_for.is_empty() || asked_for == text(volume, "/metadata/name"))
             && text(volume, "/spec/storageClassName") == text(claim, "/spec/storageClassName")
             && volume["spec"]["volumeMode"] == claim["spec"]["volumeMode"]
-            && size(volume) >= wanted
+            && capacity(volume) >= wanted
             && list(claim, "/spec/accessModes").iter().all(|mode| modes.contains(mode))
-            && (claim["spec"]["selector"].is_null() || super::super::selector::matches_selector(&claim["spec"]["selector"], &labels))
+            && (claim["spec"]["selector"].is_null() || selector::matches(&claim["spec"]["selector"], json::labels(volume)))
             && node.is_none_or(|node| super::scheduler::volume_is_for(volume, node))
     };
     let volumes = context.store.list("PersistentVolume", None);
-    volumes.iter().filter(fits).min_by_key(|volume| (volume["spec"]["claimRef"].is_null(), size(volume))).cloned()
+    volumes.iter().filter(fits).min_by_key(|volume| (volume["spec"]["claimRef"].is_null(), capacity(volume))).cloned()
 }
 
 /// Whether a volume for the claim could be had on the node.
@@ -150,8 +155,8 @@ fn marry(context: &Context<'_>, claim: &Value, volume: &Value) {
 /// Expands the volume of a claim that asks for more, where its class has a resizer; whether it may ask at all was admission's business.
 fn grow(context: &Context<'_>, claim: &Value) {
     let request = &claim["spec"]["resources"]["requests"]["storage"];
-    let has = claim.pointer("/status/capacity/storage").and_then(quantity::of).unwrap_or(0);
-    if quantity::of(request).unwrap_or(0) <= has {
+    let has = size(claim, "/status/capacity/storage").unwrap_or_default();
+    if Quantity::of(request).unwrap_or_default() <= has {
         return;
     }
     if !matches!(classes::of(context.store, claim), classes::Class::Known(class) if classes::has_resizer(&class)) {

@@ -2,17 +2,18 @@
 
 use super::{
     super::{
-        json::{self, list, text, texts},
-        pods, selector,
+        json::{self, labels, list, map, text},
+        pods,
     },
     Context,
 };
+use crate::manifest::selector;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) fn look(context: &Context<'_>) {
     for service in context.store.list("Service", None) {
-        let wanted = texts(&service, "/spec/selector");
+        let wanted = map(&service, "/spec/selector");
         if wanted.is_empty() || service["spec"]["type"] == "ExternalName" {
             mirror(context, &service);
             continue;
@@ -20,11 +21,7 @@ pub(super) fn look(context: &Context<'_>) {
         let pods = context.store.list("Pod", Some(text(&service, "/metadata/namespace")));
         let chosen: Vec<Arc<Value>> = pods
             .into_iter()
-            .filter(|pod| {
-                selector::matches_labels(&wanted, &texts(pod, "/metadata/labels"))
-                    && !text(pod, "/status/podIP").is_empty()
-                    && !pods::is_finished(pod)
-            })
+            .filter(|pod| selector::holds(wanted, labels(pod)) && !text(pod, "/status/podIP").is_empty() && !pods::is_finished(pod))
             .collect();
         slices(context, &service, &chosen);
         endpoints(context, &service, &chosen);

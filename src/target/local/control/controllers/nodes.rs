@@ -5,7 +5,7 @@ use super::{
         clock,
         events::{self, Level},
         json::{self, holds, list, number, set_condition, text},
-        pods, selector,
+        pods, taint,
     },
     Context,
 };
@@ -81,7 +81,7 @@ fn evict(context: &Context<'_>, node: &Value) {
     let name = text(node, "/metadata/name");
     for taint in list(node, "/spec/taints").iter().filter(|taint| taint["effect"] == "NoExecute") {
         for pod in context.store.list("Pod", None).iter().filter(|pod| text(pod, "/spec/nodeName") == name) {
-            let borne = selector::tolerates(pod, taint);
+            let borne = taint::tolerates(pod, taint);
             if text(taint, "/key") == OUT_OF_SERVICE && borne.is_none() && !holds(node, "Ready") {
                 // The operator vouches that the node is off: its pods are let go without a kubelet's word.
                 pods::delete(context.store, pod, Some(0));

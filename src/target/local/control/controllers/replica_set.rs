@@ -3,11 +3,12 @@
 use super::{
     super::{
         events::{self, Level},
-        json::{self, condition, number, set_condition, text, texts},
+        json::{self, condition, labels, map, number, set_condition, text},
         pods,
     },
     Context,
 };
+use crate::manifest::selector;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -57,8 +58,8 @@ fn one(context: &Context<'_>, set: &Value) {
         })
     });
     let available = available.count();
-    let labels = texts(set, "/spec/template/metadata/labels");
-    let labelled = active.iter().filter(|pod| super::super::selector::matches_labels(&labels, &texts(pod, "/metadata/labels"))).count();
+    let wanted = map(set, "/spec/template/metadata/labels");
+    let labelled = active.iter().filter(|pod| selector::holds(wanted, labels(pod))).count();
     context.update(set, |set| {
         for (field, count) in
             [("replicas", active.len()), ("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", available)]

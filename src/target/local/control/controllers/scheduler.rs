@@ -6,12 +6,13 @@ mod storage;
 use super::{
     super::{
         events::{self, Level},
-        json::{self, list, set_condition, text, texts},
-        pods, selector,
+        json::{self, labels, list, map, set_condition, text},
+        pods, taint,
     },
     Context,
 };
-use serde_json::{Value, json};
+use crate::manifest::selector;
+use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 pub(super) use storage::SELECTED as SELECTED_NODE;
 
@@ -91,16 +92,15 @@ pub(super) fn node_takes(pod: &Value, node: &Value) -> bool {
 
 fn filter(pod: &Value, node: &Value) -> Option<String> {
     let unschedulable = json!({ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" });
-    if node["spec"]["unschedulable"] == true && selector::tolerates(pod, &unschedulable).is_none() {
+    if node["spec"]["unschedulable"] == true && taint::tolerates(pod, &unschedulable).is_none() {
         return Some("node(s) were unschedulable".into());
     }
     for taint in list(node, "/spec/taints").iter().filter(|taint| taint["effect"] != "PreferNoSchedule") {
-        if selector::tolerates(pod, taint).is_none() {
+        if taint::tolerates(pod, taint).is_none() {
             return Some(format!("node(s) had untolerated taint {{{}: {}}}", text(taint, "/key"), text(taint, "/value")));
         }
     }
-    let labels = texts(node, "/metadata/labels");
-    let selected = selector::matches_labels(&texts(pod, "/spec/nodeSelector"), &labels);
+    let selected = selector::holds(map(pod, "/spec/nodeSelector"), labels(node));
     let required = pod.pointer("/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution");
     if !selected || !required.is_none_or(|required| node_matches(required, node)) {
         return Some("node(s) didn't match Pod's node affinity/selector".into());
@@ -115,13 +115,12 @@ pub(super) fn volume_is_for(volume: &Value, node: &Value) -> bool {
 
 /// Whether a node selector (`nodeSelectorTerms`) chooses the node.
 fn node_matches(selector: &Value, node: &Value) -> bool {
-    let labels = texts(node, "/metadata/labels");
-    let fields = BTreeMap::from([("metadata.name".to_owned(), text(node, "/metadata/name").to_owned())]);
+    let fields = Map::from_iter([("metadata.name".to_owned(), node["metadata"]["name"].clone())]);
     list(selector, "/nodeSelectorTerms").iter().any(|term| {
         let (expressions, by_field) = (list(term, "/matchExpressions"), list(term, "/matchFields"));
         (!expressions.is_empty() || !by_field.is_empty())
-            && expressions.iter().all(|expression| selector::matches_expression(expression, &labels))
-            && by_field.iter().all(|expression| selector::matches_expression(expression, &fields))
+            && expressions.iter().all(|expression| selector::meets(expression, labels(node)))
+            && by_field.iter().all(|expression| selector::meets(expression, &fields))
     })
 }
 

@@ -2,13 +2,13 @@
 
 use super::{
     super::{
-        base64,
         json::{key_of, list, number, text},
         store::Store,
     },
     expand::expand,
     fields,
 };
+use crate::manifest::json::bytes;
 use serde_json::Value;
 
 /// Variables in order, later ones replacing earlier.
@@ -81,7 +81,8 @@ pub(super) fn of(store: &Store, pod: &Value, container: &Value, image: &[(String
 
 fn data(kind: &str, value: &Value) -> String {
     if kind == "Secret" {
-        String::from_utf8_lossy(&base64::decode(value).unwrap_or_default()).into_owned()
+        // Admission takes nothing into a Secret that is no base64.
+        String::from_utf8_lossy(&bytes(value).unwrap_or_default()).into_owned()
     } else {
         value.as_str().unwrap_or_default().to_owned()
     }

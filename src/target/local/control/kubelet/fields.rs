@@ -1,9 +1,7 @@
 //! The downward API: fields of the pod and resources of its containers as text.
 
-use super::super::{
-    json::{list, text},
-    quantity,
-};
+use super::super::json::{list, text};
+use crate::manifest::Quantity;
 use serde_json::Value;
 
 /// The value of a `fieldRef`; the error is the kubelet's.
@@ -43,13 +41,14 @@ pub(super) fn resource(pod: &Value, container: &Value, reference: &Value) -> Res
         if named.is_empty() { container } else { containers().find(|other| text(other, "/name") == named).unwrap_or(container) };
     let resource = text(reference, "/resource");
     let (kind, name) = resource.split_once('.').ok_or_else(|| format!("unsupported container resource : {resource}"))?;
-    let thousandths = match container["resources"][kind].get(name).and_then(quantity::of) {
+    let amount = |value: &Value| Quantity::of(value).ok();
+    let amount_here = match container["resources"][kind].get(name).and_then(amount) {
         Some(value) => value,
-        None if kind == "limits" => super::super::machine::allocatable(name).map_or(0, |amount| i128::from(amount) * 1000),
-        None => 0,
+        None if kind == "limits" => super::super::machine::allocatable(name).map(Quantity::from).unwrap_or_default(),
+        None => Quantity::default(),
     };
-    let divisor = reference.get("divisor").and_then(quantity::of).filter(|divisor| *divisor > 0).unwrap_or(1000);
-    Ok(((thousandths + divisor - 1) / divisor).to_string())
+    let divisor = reference.get("divisor").and_then(amount).filter(|divisor| *divisor > Quantity::default());
+    Ok(amount_here.in_units_of(divisor.unwrap_or(Quantity::from(1))).to_string())
 }
 
 #[cfg(test)]

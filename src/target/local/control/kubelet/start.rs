@@ -9,13 +9,13 @@ use super::{
         addresses,
         cluster::Cluster,
         json::{list, text},
-        quantity,
     },
     environment,
     expand::expand,
     security,
     volumes::{self, Volume},
 };
+use crate::manifest::Quantity;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -87,7 +87,11 @@ pub(super) fn specification(from: Ingredients<'_>) -> Result<ContainerSpec, Stri
     }
     // What is mounted hides what the image has there.
     root.directories.retain(|path, _| !mounts.iter().any(|mount| mount.target == *path));
-    let memory = container.pointer("/resources/limits/memory").and_then(quantity::whole);
+    let memory = container
+        .pointer("/resources/limits/memory")
+        .and_then(|limit| Quantity::of(limit).ok())
+        .filter(|limit| !limit.is_negative())
+        .map(Quantity::units);
     Ok(ContainerSpec {
         name: format!("{}-{}", text(pod, "/metadata/name"), text(container, "/name")),
         command,

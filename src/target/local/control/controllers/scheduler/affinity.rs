@@ -1,9 +1,10 @@
 //! Pods that seek or avoid one another, and their spread over nodes.
 
 use super::super::super::{
-    json::{list, number, text, texts},
-    selector,
+    json::{labels, list, number, text},
+    taint,
 };
+use crate::manifest::selector;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -36,11 +37,12 @@ impl World<'_> {
             namespace == text(owner, "/metadata/namespace")
         } else {
             named.iter().any(|name| name == namespace)
-                || self.namespaces.iter().any(|other| {
-                    text(other, "/metadata/name") == namespace && selector::matches_selector(selector, &texts(other, "/metadata/labels"))
-                })
+                || self
+                    .namespaces
+                    .iter()
+                    .any(|other| text(other, "/metadata/name") == namespace && selector::matches(selector, labels(other)))
         };
-        right_namespace && selector::matches_selector(&term["labelSelector"], &texts(pod, "/metadata/labels"))
+        right_namespace && selector::matches(&term["labelSelector"], labels(pod))
     }
 }
 
@@ -94,7 +96,7 @@ fn skewed(pod: &Value, node: &Value, world: &World<'_>, constraint: &Value) -> O
             *count += 1;
         }
     }
-    let own = i64::from(selector::matches_selector(&constraint["labelSelector"], &texts(pod, "/metadata/labels")));
+    let own = i64::from(selector::matches(&constraint["labelSelector"], labels(pod)));
     let least = counts.values().copied().min().unwrap_or(0);
     let here = counts.get(domain).copied().unwrap_or(0);
     let most = number(constraint, "/maxSkew").unwrap_or(1);
@@ -123,7 +125,7 @@ pub(super) fn preference(pod: &Value, node: &Value, world: &World<'_>) -> i64 {
         score -= i64::try_from(world.in_domain(pod, constraint, node).unwrap_or(0)).unwrap_or(i64::MAX);
     }
     for taint in list(node, "/spec/taints").iter().filter(|taint| taint["effect"] == "PreferNoSchedule") {
-        score -= i64::from(selector::tolerates(pod, taint).is_none());
+        score -= i64::from(taint::tolerates(pod, taint).is_none());
     }
     score
 }

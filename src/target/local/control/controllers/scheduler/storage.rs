@@ -57,7 +57,8 @@ pub(super) fn filter(context: &Context<'_>, claims: &[Arc<Value>], node: &Value)
 
 /// Asks for the volumes that are made for their first consumer; whether all are there.
 pub(super) fn reserve(context: &Context<'_>, pod: &Value, node: &str) -> bool {
-    let claims = claims(context, pod).unwrap_or_default();
+    // One that has gone since the node was chosen: the pod waits for it, and is told so at the next look.
+    let Ok(claims) = claims(context, pod) else { return false };
     let mut all = true;
     for claim in claims.iter().filter(|claim| claim["status"]["phase"] != "Bound") {
         all = false;

@@ -2,12 +2,12 @@
 
 use super::super::{
     super::{
-        base64,
         json::{has, key_of, list, number, text},
         store::Store,
     },
     fields,
 };
+use crate::manifest::json::bytes;
 use serde_json::Value;
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -74,12 +74,13 @@ fn source(store: &Store, pod: &Value, kind: &str, source: &Value, default: u32) 
     let Some(object) = store.get(&key_of(object_kind, namespace, name)) else {
         return if optional { Ok(Vec::new()) } else { Err(format!("{} {name:?} not found", object_kind.to_lowercase())) };
     };
+    // Admission takes nothing into a Secret that is no base64.
     let plain = |value: &Value| {
-        if kind == "secret" { base64::decode(value).unwrap_or_default() } else { value.as_str().unwrap_or_default().as_bytes().to_vec() }
+        if kind == "secret" { bytes(value).unwrap_or_default() } else { value.as_str().unwrap_or_default().as_bytes().to_vec() }
     };
     let find = |key: &str| {
         let data = object["data"].get(key).map(plain);
-        data.or_else(|| object["binaryData"].get(key).and_then(base64::decode))
+        data.or_else(|| object["binaryData"].get(key).and_then(bytes))
     };
     let items = list(source, "/items");
     if items.is_empty() {
