@@ -255,24 +255,6 @@ async fn the_store_is_filled(world: &mut World) -> Step {
     while bytes < MOST {
         let holding = client.hold(&endpoint, REPLIES).await;
         bytes += REPLIES;
-<<<<<<< HEAD
-        // Whom it no longer serves learns of its end before its pod's status does.
-        let ended = async || {
-            Ok::<_, Failure>(match target.process(&container).await {
-                Ok(now) => now.restarts != before.restarts || now.started != before.started,
-                Err(TargetError::Missing(_)) => true,
-                Err(error) => return Err(error.into()),
-            })
-        };
-        let over = match &holding {
-            Ok(_) => ended().await?,
-            Err(_) => {
-                let told = async || Ok(if ended().await? { Look::Ready(()) } else { Look::NotYet("it runs".into()) });
-                Until::within(Duration::from_secs(10)).met::<_, Failure, _>("Redis to have ended", told).await.is_ok()
-            }
-        };
-        if over {
-=======
         // A process that is being killed is still listed for a moment, and answers no more.
         let alive = Until::within(Duration::from_secs(60))
             .met::<_, Failure, _>("Redis to answer or to end", || async {
@@ -286,7 +268,6 @@ async fn the_store_is_filled(world: &mut World) -> Step {
             })
             .await?;
         if !alive {
->>>>>>> main
             died_at = Some(bytes);
             break;
         }
