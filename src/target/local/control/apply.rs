@@ -14,7 +14,6 @@ use crate::{
     manifest::{Object, json as manifest_json, selector},
     target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
 
@@ -162,11 +161,7 @@ fn asks_for_user(spec: &Value, runs: &dyn Fn(&Value) -> bool) -> Option<&'static
 /// The pointer of the first value of a Secret that is no base64: an API server does not say which one it is.
 fn unreadable_data(object: &Value) -> Option<String> {
     let data = object["data"].as_object().filter(|_| object["kind"] == "Secret")?;
-<<<<<<< HEAD
     let (name, _) = data.iter().find(|(_, value)| !value.is_null() && manifest_json::bytes(value).is_none())?;
-=======
-    let (name, _) = data.iter().find(|(_, value)| !value.is_null() && !value.as_str().is_some_and(|text| STANDARD.decode(text).is_ok()))?;
->>>>>>> bench
     Some(format!("/data/{}", name.replace('~', "~0").replace('/', "~1")))
 }
 
