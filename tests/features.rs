@@ -1,7 +1,11 @@
 //! The features on the local target, and their mutants, by the program as a user runs it.
 
 use serde_json::Value;
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
 
 /// Runs the program in the checkout and reads its JSON.
 fn run(arguments: &[&str]) -> (Option<i32>, Value) {
@@ -29,8 +33,12 @@ fn outcomes(report: &Value) -> BTreeMap<String, Vec<(String, String)>> {
     outcomes
 }
 
+/// One after the other: each fills the machine by itself.
+static MACHINE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn every_guarantee_of_the_single_redis_documents_holds_on_this_machine() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let (code, report) = run(&["verify", "mcp", "agentsmith"]);
     let outcomes = outcomes(&report);
     for (guarantee, scenarios) in &outcomes {
@@ -46,6 +54,7 @@ fn every_guarantee_of_the_single_redis_documents_holds_on_this_machine() {
 
 #[test]
 fn no_mutant_survives() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let (code, report) = run(&["mutate"]);
     let mutants = report["mutants"].as_array().expect("mutants");
     assert!(mutants.len() > 40, "only {} mutants were tried", mutants.len());
