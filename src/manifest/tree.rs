@@ -36,17 +36,20 @@ pub(super) struct Node {
     pub(super) kind: Kind,
 }
 
+/// A key of a mapping with its value.
+type Entry = (Key, Rc<Node>);
+
 #[derive(Debug)]
 pub(super) enum Kind {
     Scalar(Value),
     List(Vec<Rc<Node>>),
-    Map(Vec<(Key, Rc<Node>)>),
+    Map(Vec<Entry>),
 }
 
 impl Kind {
     /// What is directly in it.
     pub(super) fn children(&self) -> impl Iterator<Item = &Rc<Node>> {
-        let (items, entries): (&[Rc<Node>], &[(Key, Rc<Node>)]) = match self {
+        let (items, entries): (&[Rc<Node>], &[Entry]) = match self {
             Self::Scalar(_) => (&[], &[]),
             Self::List(items) => (items, &[]),
             Self::Map(entries) => (&[], entries),
