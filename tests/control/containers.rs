@@ -345,7 +345,9 @@ async fn a_container_over_its_memory_limit_is_killed_for_it() -> Result<()> {
     }
     scene.put(&[bare("redis", json!({ "resources": { "limits": { "memory": "32Mi" } } }))]).await?;
     scene.ready_pod("redis").await?;
-    drop(scene.exec(&of("redis", "redis"), &["redis-cli", "setrange", "k", "100000000", "x"], &[]).await);
+    // Without a probe the pod is ready before Redis listens. The command itself gets no answer: Redis is killed over it.
+    let fill = "until redis-cli ping | grep -q PONG; do :; done; redis-cli setrange k 100000000 x";
+    drop(scene.exec(&of("redis", "redis"), &["sh", "-c", fill], &[]).await);
     let killed = |pod: &Value| pod["status"]["containerStatuses"][0].to_string().contains("OOMKilled");
     scene.until("Pod", "redis", 20, killed).await?;
     scene.end().await
