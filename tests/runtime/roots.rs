@@ -2,8 +2,11 @@
 
 use crate::scene::{container, script};
 use anyhow::{Result, ensure};
-use redis_conformance::target::local::runtime::{ContainerSpec, Mount, Network, Sandbox, StartError, storage};
-use std::fs;
+use redis_conformance::target::local::runtime::{ContainerSpec, Mount, Network, Sandbox, StartError, facts, storage};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
 
 crate::tests![
     the_root_is_an_image_of_its_own,
@@ -12,6 +15,7 @@ crate::tests![
     a_volume_may_be_memory,
     an_image_cannot_have_files_among_the_machines_programs,
     links_in_a_container_do_not_lead_out_of_it,
+    a_program_is_for_every_user_wherever_it_lies,
 ];
 
 async fn the_root_is_an_image_of_its_own() -> Result<()> {
@@ -117,5 +121,30 @@ async fn links_in_a_container_do_not_lead_out_of_it() -> Result<()> {
     ensure!(said == "out\n", "{said}");
     ensure!(!std::path::Path::new("/etc/inside").exists(), "the machine's /etc is untouched");
     storage::remove("links")?;
+    Ok(())
+}
+
+async fn a_program_is_for_every_user_wherever_it_lies() -> Result<()> {
+    if facts().run_as_user.is_err() {
+        return Ok(());
+    }
+    let network = Network::new("for-all").await?;
+    let pod = Sandbox::create(&network, "pod", None).await?;
+    // Root's home is closed in every image; a build under `umask 077` makes programs that are closed themselves.
+    let machine = tempfile::tempdir_in("/root").or_else(|_| tempfile::tempdir())?;
+    for (name, directory, program) in [("open", 0o755, 0o755), ("in-closed", 0o700, 0o755), ("closed", 0o755, 0o700)] {
+        let at = machine.path().join(name);
+        fs::create_dir(&at)?;
+        fs::write(at.join(name), "#!/bin/sh\nid -u\n")?;
+        fs::set_permissions(at.join(name), Permissions::from_mode(program))?;
+        fs::set_permissions(&at, Permissions::from_mode(directory))?;
+        let said = script(&pod, name, &format!("{name} && {name}-too"), |spec| {
+            spec.user = (999, 999, Vec::new());
+            spec.root.programs.insert(name.into(), at.join(name));
+            spec.root.programs.insert(format!("{name}-too"), at.join(name));
+        })
+        .await?;
+        ensure!(said == "999\n999\n", "{name}: {said}");
+    }
     Ok(())
 }

@@ -87,6 +87,8 @@ fn code(refusal: &Refusal) -> u8 {
 
 fn start(plan: &Path) -> io::Result<(File, Refusal)> {
     let plan: Plan = serde_json::from_slice(&fs::read(plan)?)?;
+    // What is made here is seen in the container, whoever it was that started us.
+    umask(Mode::from_bits_truncate(0o022));
     let answer = dup(io::stdout())?;
     fcntl(&answer, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     dup2_stdin(File::open("/dev/null")?)?;

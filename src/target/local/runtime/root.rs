@@ -8,6 +8,7 @@ use super::{
     plan::{Bind, Plan},
 };
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink},
@@ -56,6 +57,10 @@ const MACHINE: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx
 /// What programs need of this machine's `/etc`.
 const ETC: [&str; 9] =
     ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "pki", "alternatives", "localtime", "services"];
+/// What an image shows to root alone; a program that lies there on this machine is for every user of the container.
+const CLOSED: &str = "root";
+/// Where such a program goes instead.
+const OPEN: &str = "opt";
 /// Directories too common to be shown to a container because a program lies in them.
 const TOO_COMMON: [&str; 12] = ["etc", "home", "root", "tmp", "var", "run", "dev", "proc", "sys", "data", "mnt", "srv"];
 
@@ -83,7 +88,7 @@ pub(super) fn build(spec: &ContainerSpec, directory: &Path, many_users: bool, cg
     programs(&tree, spec, &mut binds)?;
     for (path, (mode, uid, gid)) in &spec.root.directories {
         let to = tree.place(path)?;
-        fs::create_dir_all(&to)?;
+        make_directories(&to)?;
         fs::set_permissions(&to, Permissions::from_mode(*mode))?;
         if many_users {
             own(&to, *uid, *gid)?;
@@ -166,9 +171,20 @@ fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
+/// Makes a directory and those above it that are missing, open to every user.
+fn make_directories(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directories(parent)?;
+    }
+    make_directory(path, 0o755)
+}
+
 fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
+        make_directories(parent)?;
     }
     let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     file.write_all(content)?;
@@ -244,25 +260,31 @@ fn etc(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Result<(
     Ok(())
 }
 
-/// Each program is a link in `/usr/local/bin` to where it lies on this machine, so that it finds what lies beside it.
+/// Each program is a link in `/usr/local/bin` to where it lies on this machine, so that it finds what lies beside it. One that this
+/// machine keeps from other users is copied: in an image, programs are for everybody.
 fn programs(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Result<()> {
     let bin = tree.local.join("bin");
+    let mut copies: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for (name, path) in &spec.root.programs {
         let program =
             fs::canonicalize(path).map_err(|error| io::Error::new(error.kind(), format!("the program {}: {error}", path.display())))?;
-        let place = relative(&program);
-        let shown = !place.starts_with("usr/local") && MACHINE.iter().any(|name| place.starts_with(name))
-            || binds
-                .iter()
-                .any(|bind| bind.read_only && place.starts_with(&bind.target) && bind.source == Path::new("/").join(&bind.target));
         let at = bin.join(name);
-        if shown && !place.starts_with("usr/local") {
-            symlink(&program, at)?;
-        } else if let Some(prefix) = prefix(&program, spec) {
-            let target = relative(&prefix);
-            fs::create_dir_all(tree.root.join(&target))?;
-            binds.push(bind(prefix, target));
-            symlink(&program, at)?;
+        let beside = shown_with_its_directory(&program, spec);
+        let seen = binds.iter().find(|bind| bind.read_only && program.starts_with(&bind.source) && !program.starts_with("/usr/local"));
+        if !is_open(beside.as_ref().map(|shown| shown.directory.as_path()), &program)? {
+            if let Some(copy) = copies.get(&program) {
+                fs::hard_link(copy, &at)?;
+            } else {
+                fs::copy(&program, &at)?;
+                fs::set_permissions(&at, Permissions::from_mode(0o755))?;
+                copies.insert(program, at);
+            }
+        } else if let Some(bind) = seen {
+            symlink(seen_at(&program, &bind.source, &bind.target)?, at)?;
+        } else if let Some(Shown { directory, target }) = beside {
+            make_directories(&tree.root.join(&target))?;
+            symlink(seen_at(&program, &directory, &target)?, at)?;
+            binds.push(bind(directory, target));
         } else {
             write(&at, b"", 0o755)?;
             binds.push(bind(program, Path::new("usr/local/bin").join(name)));
@@ -271,18 +293,45 @@ fn programs(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Res
     Ok(())
 }
 
+/// Where a container sees a program that lies below `directory` on this machine, which it sees at `target`.
+fn seen_at(program: &Path, directory: &Path, target: &Path) -> io::Result<PathBuf> {
+    let below = program.strip_prefix(directory).map_err(io::Error::other)?;
+    Ok(Path::new("/").join(target).join(below))
+}
+
+/// Whether every user may run a program and, if its directory is shown, get there from it.
+fn is_open(directory: Option<&Path>, program: &Path) -> io::Result<bool> {
+    let mode = |path: &Path| fs::metadata(path).map(|metadata| metadata.permissions().mode());
+    if let Some(directory) = directory {
+        for way in program.ancestors().skip(1).take_while(|way| way.starts_with(directory)) {
+            if mode(way)? & 0o001 == 0 {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(mode(program)? & 0o005 == 0o005)
+}
+
+/// A directory of this machine that is shown to a container, and where.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    directory: PathBuf,
+    target: PathBuf,
+}
+
 /// The directory that a program brings along: its own, or what is above its `bin`; none where that would show too much or hide
 /// something of the container.
-fn prefix(program: &Path, spec: &ContainerSpec) -> Option<PathBuf> {
+fn shown_with_its_directory(program: &Path, spec: &ContainerSpec) -> Option<Shown> {
     let directory = program.parent()?;
     let directory = if matches!(directory.file_name()?.to_str(), Some("bin" | "sbin")) { directory.parent()? } else { directory };
     let place = relative(directory);
     let common = place.components().count() < 2 || place.starts_with("usr/local");
     let first = place.components().next()?.as_os_str().to_str()?;
     let own = TOO_COMMON.contains(&first) && place.components().count() < 3;
-    let hides = |path: &Path| relative(path).starts_with(&place) || place.starts_with(relative(path));
+    let target = place.strip_prefix(CLOSED).map_or_else(|_| place.clone(), |below| Path::new(OPEN).join(below));
+    let hides = |path: &Path| relative(path).starts_with(&target) || target.starts_with(relative(path));
     let taken = spec.root.directories.keys().any(|path| hides(path)) || spec.mounts.iter().any(|mount| hides(&mount.target));
-    (!common && !own && !taken).then(|| directory.to_owned())
+    (!common && !own && !taken).then(|| Shown { directory: directory.to_owned(), target })
 }
 
 /// The usual set, less what is dropped, and what is added; names with or without `CAP_`, `ALL` for all.
@@ -335,14 +384,40 @@ mod tests {
     }
 
     #[rstest]
-    #[case("/opt/tools/bin/redis-server", Some("/opt/tools"))]
-    #[case("/work/project/target/debug/program", Some("/work/project/target/debug"))]
+    #[case("/opt/tools/bin/redis-server", Some(("/opt/tools", "opt/tools")))]
+    #[case("/work/project/target/debug/program", Some(("/work/project/target/debug", "work/project/target/debug")))]
+    #[case("/root/.cargo/bin/program", Some(("/root/.cargo", "opt/.cargo")))]
+    #[case("/root/.cache/target/debug/program", Some(("/root/.cache/target/debug", "opt/.cache/target/debug")))]
     #[case("/tmp/program", None)]
     #[case("/usr/local/bin/program", None)]
     #[case("/home/ann/program", None)]
     #[case("/program", None)]
-    fn a_program_brings_its_directory_unless_that_shows_too_much(#[case] program: &str, #[case] expected: Option<&str>) {
+    fn a_program_brings_its_directory_unless_that_shows_too_much(#[case] program: &str, #[case] expected: Option<(&str, &str)>) {
         let spec = ContainerSpec::example(&["true"]);
-        assert_eq!(prefix(Path::new(program), &spec).as_deref(), expected.map(Path::new));
+        let expected = expected.map(|(directory, target)| Shown { directory: directory.into(), target: target.into() });
+        assert_eq!(shown_with_its_directory(Path::new(program), &spec), expected);
+    }
+
+    #[rstest]
+    #[case(0o755, 0o755, true)]
+    #[case(0o700, 0o755, false)]
+    #[case(0o755, 0o700, false)]
+    #[case(0o711, 0o755, true)]
+    #[case(0o755, 0o711, false)]
+    fn a_program_is_open_when_every_user_can_get_there_and_read_and_run_it(
+        #[case] directory: u32,
+        #[case] program: u32,
+        #[case] open: bool,
+    ) -> io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let (prefix, bin) = (root.path().join("prefix"), root.path().join("prefix/bin"));
+        fs::create_dir_all(&bin)?;
+        fs::write(bin.join("program"), "")?;
+        fs::set_permissions(bin.join("program"), Permissions::from_mode(program))?;
+        fs::set_permissions(&bin, Permissions::from_mode(0o755))?;
+        fs::set_permissions(&prefix, Permissions::from_mode(directory))?;
+        let (shown, alone) = (is_open(Some(&prefix), &bin.join("program"))?, is_open(None, &bin.join("program"))?);
+        assert_eq!((shown, alone), (open, program == 0o755));
+        Ok(())
     }
 }
