@@ -93,6 +93,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         killer: Killer { step: "Redis is limited to", message: "256Mi" },
     },
     Mutant {
+        name: "store-as-large-as-its-limit",
+        guarantee: "BUS-6",
+        what: "the memory limit is 256Mi, and the store is filled",
+        change: Change::Objects(|all| set_in_redis(all, "/resources/limits/memory", json!("256Mi"))),
+        killer: Killer { step: "Redis was not killed for memory", message: "OOMKilled" },
+    },
+    Mutant {
         name: "no-liveness-probe",
         guarantee: "BUS-7",
         what: "the liveness probe is removed",

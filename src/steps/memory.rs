@@ -2,12 +2,13 @@
 
 use super::{Failure, Step, World};
 use crate::{
-    target::TargetError,
+    manifest::ObjectKey,
+    target::{ContainerRef, Process, Target, TargetError},
     traffic::{Client, Endpoint, Load, Tally},
     wait::{Look, Until},
 };
 use cucumber::{then, when};
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 /// Bytes of a value: large enough to fill a store of hundreds of megabytes in a second or two, small against it, and with its header
 /// still in the allocator's class of 16 KiB, so that it takes little more than itself.
@@ -29,8 +30,26 @@ pub(super) struct Pressure {
     /// More than so many were to be evicted.
     wanted: u64,
     refused: Tally,
-    /// Bytes of unread replies at which Redis was killed.
-    died_at: Option<u64>,
+    /// How Redis came to its end under it, if it did.
+    death: Option<Death>,
+}
+
+/// The end of a Redis over a full store.
+#[derive(Debug)]
+struct Death {
+    /// Bytes of unread replies that clients held, or were about to; 0 while the store was being filled.
+    unread: u64,
+    /// `state.terminated.reason` of its container: `OOMKilled`.
+    reason: String,
+}
+
+impl Death {
+    fn when(&self) -> String {
+        match self.unread {
+            0 => "while the store was filled".into(),
+            bytes => format!("with {} MB of unread replies", bytes >> 20),
+        }
+    }
 }
 
 /// A number that `INFO` gives.
@@ -240,55 +259,90 @@ async fn the_store_is_filled(world: &mut World) -> Step {
     // Smaller values in the place of every key leave holes that nothing else fits into.
     load(&client, &endpoint, Load::set("key:{}", 0..full, VALUE * 5 / 8), &mut all).await?;
     load(&client, &endpoint, Load::set("more:{}", 0..full, VALUE * 3 / 8), &mut all).await?;
-    let used = client.command(&endpoint, &["INFO", "memory"]).await?;
-    if let Some(used) =
-        used.text().and_then(|info| Some(info.lines().find_map(|line| line.strip_prefix("used_memory:"))?.trim().to_owned()))
-    {
-        let (used, most) = (used.parse::<u64>().unwrap_or(0), full * VALUE as u64);
-        if used < most / 10 * 9 && target.process(&container).await.is_ok_and(|now| now.restarts == before.restarts) {
+    let mut death = None;
+    if is_alive(&target, &container, &before, &client, &endpoint).await? {
+        let used = figure(world, &endpoint, "used_memory").await?;
+        let most = full * VALUE as u64;
+        if used < most / 10 * 9 {
             return Err(Failure::broken(format!("the store holds {used} bytes of {most}, and was to be full")));
         }
+    } else {
+        death = Some(world.death(&container, &before, 0).await?);
     }
     let mut held = Vec::new();
     let mut bytes = 0;
-    let mut died_at = None;
-    while bytes < MOST {
+    while death.is_none() && bytes < MOST {
         let holding = client.hold(&endpoint, REPLIES).await;
         bytes += REPLIES;
-        // A process that is being killed is still listed for a moment, and answers no more.
-        let alive = Until::within(Duration::from_secs(60))
-            .met::<_, Failure, _>("Redis to answer or to end", || async {
-                match target.process(&container).await {
-                    Ok(now) if now.restarts == before.restarts => {}
-                    Ok(_) | Err(TargetError::Missing(_)) => return Ok(Look::Ready(false)),
-                    Err(error) => return Err(error.into()),
-                }
-                let answer = client.command(&endpoint, &["PING"]).await?;
-                Ok(if answer.is_pong() { Look::Ready(true) } else { Look::NotYet(answer.to_string()) })
-            })
-            .await?;
-        if !alive {
-            died_at = Some(bytes);
-            break;
+        if is_alive(&target, &container, &before, &client, &endpoint).await? {
+            held.push(holding?);
+        } else {
+            death = Some(world.death(&container, &before, bytes).await?);
         }
-        held.push(holding?);
     }
     for holding in held {
         holding.release().await?;
     }
-    world.data.pressure = Some(Pressure { died_at, refused: all, ..Pressure::default() });
+    world.data.pressure = Some(Pressure { death, refused: all, ..Pressure::default() });
     Ok(())
+}
+
+/// Whether the same Redis as before answers; a process that is being killed is still listed for a moment, and answers no more.
+async fn is_alive(
+    target: &Arc<dyn Target>,
+    container: &ContainerRef,
+    before: &Process,
+    client: &Client,
+    endpoint: &Endpoint,
+) -> Step<bool> {
+    Until::within(Duration::from_secs(60))
+        .met::<_, Failure, _>("Redis to answer or to end", || async {
+            match target.process(container).await {
+                Ok(now) if now.restarts == before.restarts => {}
+                Ok(_) | Err(TargetError::Missing(_)) => return Ok(Look::Ready(false)),
+                Err(error) => return Err(error.into()),
+            }
+            let answer = client.command(endpoint, &["PING"]).await?;
+            Ok(if answer.is_pong() { Look::Ready(true) } else { Look::NotYet(answer.to_string()) })
+        })
+        .await
+}
+
+impl World {
+    /// What the container's status tells of the end of this process.
+    async fn death(&mut self, container: &ContainerRef, before: &Process, unread: u64) -> Step<Death> {
+        let target = self.target().await?;
+        let key = ObjectKey { kind: "Pod".into(), namespace: container.namespace.clone(), name: container.pod.clone() };
+        let reason = Until::within(Duration::from_secs(10))
+            .on(target.changes())
+            .met::<_, Failure, _>(format!("the status of {container} to tell of its end"), || async {
+                let pod = target.get(&key).await?.unwrap_or_default();
+                let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+                let Some(status) = statuses.into_iter().find(|status| status["name"] == container.container.as_str()) else {
+                    return Ok(Look::NotYet(format!("{key} has no status of it")));
+                };
+                // An earlier end is not this one.
+                let earlier = u64::from(before.restarts);
+                let states = [&status["state"]["terminated"], &status["lastState"]["terminated"]];
+                let restarts = status["restartCount"].as_u64().unwrap_or_default();
+                let ended = states.into_iter().zip([restarts >= earlier, restarts > earlier]);
+                let reason = ended.filter(|(_, is_this)| *is_this).find_map(|(state, _)| state["reason"].as_str());
+                Ok(reason.map_or_else(|| Look::NotYet(status.to_string()), |reason| Look::Ready(reason.to_owned())))
+            })
+            .await?;
+        Ok(Death { unread, reason })
+    }
 }
 
 #[then("Redis was not killed for memory")]
 async fn redis_was_not_killed_for_memory(world: &mut World) -> Step {
-    match pressure(world)?.died_at {
-        Some(bytes) if bytes <= 64 << 20 => {
-            let pod = world.redis_pod().await?;
-            let status = &pod["status"]["containerStatuses"][0];
-            let reasons = ["lastState", "state"].map(|state| status[state]["terminated"]["reason"].as_str());
-            let last = reasons.into_iter().flatten().next().unwrap_or("nothing tells why").to_owned();
-            Err(Failure::violated(format!("with {} MB of unread replies Redis ended: {last}", bytes >> 20)))
+    match &pressure(world)?.death {
+        Some(death) if death.reason != "OOMKilled" => {
+            Err(Failure::broken(format!("{}, Redis ended for another reason than memory: {}", death.when(), death.reason)))
+        }
+        Some(death) if death.unread <= 64 << 20 => {
+            let failure = Failure::violated(format!("{} Redis ended: {}", death.when(), death.reason));
+            Err(failure.pointing_to(world.place_of_field("/resources/limits/memory")))
         }
         _ => Ok(()),
     }
@@ -296,8 +350,8 @@ async fn redis_was_not_killed_for_memory(world: &mut World) -> Step {
 
 #[then("it is told how much more it takes until Redis is killed")]
 async fn it_is_told_when_redis_dies(world: &mut World) -> Step {
-    let note = match pressure(world)?.died_at {
-        Some(bytes) => format!("killed for memory at {} MB of unread replies over a full, fragmented store", bytes >> 20),
+    let note = match &pressure(world)?.death {
+        Some(death) => format!("killed for memory {} over a full, fragmented store", death.when()),
         None => format!("not killed for memory with {} MB of unread replies over a full, fragmented store", MOST >> 20),
     };
     world.note(note);
