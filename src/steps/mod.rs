@@ -9,6 +9,7 @@ mod generic;
 mod manifests;
 mod memory;
 mod obstacles;
+mod pods;
 mod promise;
 mod redis;
 mod runbook;

@@ -1,0 +1,99 @@
+//! A rollout watched from its beginning to its end.
+
+use crate::{
+    fault::{condition, key_of},
+    steps::{Failure, Step, World, workload::belongs},
+    target::ContainerRef,
+    wait::{Look, Until},
+};
+use cucumber::{then, when};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+
+/// What was seen of a rollout.
+#[derive(Debug)]
+pub(super) struct Rollout {
+    /// Each time that several Redis served at once, their run ids.
+    together: Vec<BTreeSet<String>>,
+}
+
+#[when("Redis is rolled out anew")]
+async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
+    let (redis, before) = (world.redis()?, world.redis_pod().await?);
+    let limit = world.start_limit()? + world.grace()?;
+    let target = world.target().await?;
+    let port = redis.role.port.to_string();
+    let mut ask = vec!["redis-cli", "-p", &port, "--no-auth-warning"];
+    let password = world.password()?;
+    if let Some(password) = &password {
+        ask.extend(["-a", password.expose()]);
+    }
+    ask.extend(["info", "server"]);
+    world.a_fault_begins("rollout restart");
+    let stamp =
+        json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
+    target.patch(&redis.workload, &stamp).await?;
+    let uid = before["metadata"]["uid"].clone();
+    let mut together: Vec<BTreeSet<String>> = Vec::new();
+    let seen = std::sync::Mutex::new(&mut together);
+    Until::within(limit)
+        .on(target.changes())
+        // Two that serve at once may do so for a moment only.
+        .every(Duration::from_millis(20))
+        .met::<_, Failure, _>(format!("{} to run its new pod alone", redis.workload), || async {
+            let pods: Vec<Value> =
+                target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
+            let mut ids = BTreeSet::new();
+            if pods.len() > 1 {
+                for pod in &pods {
+                    let key = key_of(pod);
+                    let container = ContainerRef { namespace: key.namespace, pod: key.name, container: redis.container.clone() };
+                    if let Ok(info) = target.exec(&container, &ask, b"").await
+                        && let Some(id) = String::from_utf8_lossy(&info.stdout).lines().find_map(|line| line.strip_prefix("run_id:"))
+                    {
+                        ids.insert(id.trim().to_owned());
+                    }
+                }
+            }
+            if ids.len() > 1
+                && let Ok(mut together) = seen.lock()
+                && together.last() != Some(&ids)
+            {
+                together.push(ids);
+            }
+            let old = pods.iter().any(|pod| pod["metadata"]["uid"] == uid);
+            let new = pods.iter().any(|pod| pod["metadata"]["uid"] != uid && condition(pod, "Ready").as_deref() == Some("True"));
+            Ok(if new && !old {
+                Look::Ready(())
+            } else {
+                Look::NotYet(format!(
+                    "{} pods, the old one {}, a new one ready: {new}",
+                    pods.len(),
+                    if old { "still there" } else { "gone" }
+                ))
+            })
+        })
+        .await?;
+    // A Redis that does not tell its id would never be seen beside another.
+    let container = world.redis_container().await?;
+    let info = target.exec(&container, &ask, b"").await?;
+    if !String::from_utf8_lossy(&info.stdout).contains("run_id:") {
+        return Err(Failure::broken(format!("{container} does not tell its run id, so that two Redis could not be told apart")));
+    }
+    world.fault.rollout = Some(Rollout { together });
+    // Ready is not yet reachable: the Service follows a moment later.
+    world.redis_answers(limit).await
+}
+
+#[then("never did two Redis serve at once")]
+async fn never_did_two_redis_serve(world: &mut World) -> Step {
+    let rollout = world.fault.rollout.as_ref().ok_or_else(|| Failure::broken("no rollout was watched by an earlier step"))?;
+    match rollout.together.first() {
+        Some(ids) => {
+            let strategy = world.redis_object().ok().map(|object| object.place_of("/spec/strategy"));
+            let ids: Vec<String> = ids.iter().cloned().collect();
+            Err(Failure::violated(format!("two Redis served at once, run ids {}", ids.join(" and "))).pointing_to(strategy))
+        }
+        None => Ok(()),
+    }
+}
