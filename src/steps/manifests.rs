@@ -1,9 +1,8 @@
-//! Phrases about the manifests alone.
+//! Phrases about what the manifests say of Redis: its fields, and what its data lies on.
 
 use super::{Failure, Step, World, workload::Redis};
-use crate::manifest::{ImageRef, ManifestSet, Object, ObjectKey, Place, Quantity, Workload, pointer, roles::Volume};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use cucumber::{gherkin, then};
+use crate::manifest::{ImageRef, ManifestSet, Object, ObjectKey, Quantity, Workload, roles::Volume};
+use cucumber::then;
 use serde_json::Value;
 
 /// The workload that runs Redis, and Redis in it.
@@ -223,218 +222,9 @@ async fn no_object_persists(world: &mut World) -> Step {
     Ok(())
 }
 
-#[then("no object exposes Redis outside the cluster")]
-async fn no_object_exposes_redis(world: &mut World) -> Step {
-    let (workload, redis) = redis(world)?;
-    let set = world.set()?;
-    for key in redis.services() {
-        let Some(service) = set.objects.iter().find(|object| object.key() == *key) else { continue };
-        let kind = service.json.pointer("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP");
-        if kind != "ClusterIP" {
-            return Err(Failure::violated_at(service.place_of("/spec/type"), format!("{key} is of type {kind}")));
-        }
-        if service.json.pointer("/spec/externalIPs").and_then(Value::as_array).is_some_and(|all| !all.is_empty()) {
-            return Err(Failure::violated_at(service.place_of("/spec/externalIPs"), format!("{key} has external addresses")));
-        }
-        for object in set.objects.iter().filter(|object| routes(object)) {
-            let named = mentions_service(&object.json, &key.name);
-            // From elsewhere a route names the namespace too, beside the name or in it.
-            if named && (object.key().namespace == key.namespace || mentions_namespace(&object.json, &key.namespace)) {
-                return Err(Failure::violated_at(object.place.clone(), format!("{} leads to {key}", object.key())));
-            }
-        }
-    }
-    for key in redis.services() {
-        // ingress-nginx publishes whole ports by a ConfigMap: `"6379": namespace/service:port`.
-        let target = format!("{}/{}:", key.namespace, key.name);
-        let publishes = |object: &&Object| {
-            let data = object.json["data"].as_object();
-            object.json["kind"] == "ConfigMap"
-                && data.is_some_and(|data| {
-                    data.iter().any(|(port, to)| port.parse::<u16>().is_ok() && to.as_str().is_some_and(|to| to.starts_with(&target)))
-                })
-        };
-        if let Some(map) = set.objects.iter().find(publishes) {
-            return Err(Failure::violated_at(map.place.clone(), format!("{} publishes a port that leads to {key}", map.key())));
-        }
-    }
-    let pod = format!("{}/spec/hostNetwork", redis.template);
-    if workload.json.pointer(&pod) == Some(&Value::Bool(true)) {
-        return Err(Failure::violated_at(workload.place_of(&pod), "Redis uses the host's network"));
-    }
-    // Every container of the pod: a proxy beside Redis opens it as well.
-    let containers = format!("{}/spec/containers", redis.template);
-    for (container, _) in workload.items_at(&containers) {
-        let of_the_host = |(_, port): &(String, &Value)| port.get("hostPort").is_some_and(|port| port.as_i64() != Some(0));
-        if let Some((port, _)) = workload.items_at(&format!("{container}/ports")).find(of_the_host) {
-            return Err(Failure::violated_at(workload.place_of(&format!("{port}/hostPort")), "the pod of Redis has a port of the host"));
-        }
-    }
-    Ok(())
-}
-
-/// Kinds that lead traffic from outside to a Service.
-fn routes(object: &Object) -> bool {
-    matches!(
-        object.key().kind.as_str(),
-        "Ingress"
-            | "IngressRoute"
-            | "IngressRouteTCP"
-            | "IngressRouteUDP"
-            | "TCPIngress"
-            | "HTTPRoute"
-            | "TCPRoute"
-            | "TLSRoute"
-            | "GRPCRoute"
-            | "VirtualService"
-            | "VirtualServer"
-            | "TransportServer"
-            | "TCPMapping"
-            | "ApisixRoute"
-            | "ServiceExport"
-            | "Route"
-            | "HTTPProxy"
-    )
-}
-
-/// Whether a route's text names the namespace: as a field of its own, or in a host such as `redis.agentsmith.svc`.
-fn mentions_namespace(value: &Value, namespace: &str) -> bool {
-    match value {
-        Value::Object(fields) => fields.iter().any(|(key, value)| {
-            let names = value.as_str().is_some_and(|text| {
-                (key == "namespace" && text == namespace)
-                    || text.split('.').nth(1).is_some_and(|second| second.split(':').next() == Some(namespace))
-            });
-            key != "metadata" && (names || mentions_namespace(value, namespace))
-        }),
-        Value::Array(items) => items.iter().any(|item| mentions_namespace(item, namespace)),
-        _ => false,
-    }
-}
-
-/// Whether a route's text names the Service as its back end.
-fn mentions_service(value: &Value, name: &str) -> bool {
-    match value {
-        Value::Object(fields) => fields.iter().any(|(key, value)| {
-            let names = matches!(key.as_str(), "name" | "serviceName" | "host" | "service")
-                && value.as_str().is_some_and(|text| text.split('.').next() == Some(name));
-            // The route's own name says nothing about where it leads.
-            (key != "metadata") && (names || mentions_service(value, name))
-        }),
-        Value::Array(items) => items.iter().any(|item| mentions_service(item, name)),
-        _ => false,
-    }
-}
-
-#[then(expr = "the key {string} of the secret {string} is {string}")]
-async fn the_secret_s_key_is(world: &mut World, key: String, secret: String, expected: String) -> Step {
-    // No pod can take a Secret of another namespace.
-    let (set, namespace) = (world.set()?, world.redis()?.workload.namespace);
-    let object = set
-        .objects
-        .iter()
-        .find(|object| {
-            object.json["kind"] == "Secret" && object.json["metadata"]["name"] == secret.as_str() && object.namespace() == namespace
-        })
-        .ok_or_else(|| {
-            let place = Place::of_file(&world.case.subject.system.manifests);
-            Failure::violated_at(place, format!("there is no secret {secret} in namespace {namespace} of the manifests"))
-        })?;
-    let value = secret_value(object, &key)?;
-    if value != expected {
-        // Not the value: the address of a Redis may hold its password.
-        return Err(Failure::violated_at(key_place(object, &key), format!("{key} is not {expected:?}")));
-    }
-    world.data.address = Some(value);
-    Ok(())
-}
-
-/// Where the key of a Secret stands.
-fn key_place(secret: &Object, key: &str) -> Place {
-    let list = if secret.json["stringData"].get(key).is_some() { "stringData" } else { "data" };
-    secret.place_of(&pointer::join(&format!("/{list}"), key))
-}
-
-/// What the key of a Secret holds, decoded.
-fn secret_value(secret: &Object, key: &str) -> Step<String> {
-    if let Some(text) = secret.json.pointer("/stringData").and_then(|data| data.get(key)).and_then(Value::as_str) {
-        return Ok(text.to_owned());
-    }
-    let encoded = secret
-        .json
-        .pointer("/data")
-        .and_then(|data| data.get(key))
-        .and_then(Value::as_str)
-        .ok_or_else(|| Failure::violated_at(secret.place.clone(), format!("{} has no key {key}", secret.key())))?;
-    let bytes = STANDARD
-        .decode(encoded.trim())
-        .map_err(|error| Failure::violated_at(key_place(secret, key), format!("{key} is no base64: {error}")))?;
-    String::from_utf8(bytes).map_err(|_| Failure::violated_at(key_place(secret, key), format!("{key} is no text")))
-}
-
-#[then(expr = "the kustomization {string} lists")]
-async fn the_kustomization_lists(world: &mut World, step: &gherkin::Step, folder: String) -> Step {
-    let expected: Vec<&str> =
-        step.table.iter().flat_map(|table| table.rows.iter().skip(1)).filter_map(|row| row.first()).map(String::as_str).collect();
-    let file = format!("{folder}/kustomization.yaml");
-    if !world.case.subject.system.tree.join(&file).is_file() {
-        return nine_by_role(world, expected.len());
-    }
-    let (path, text) = world.tree_file(&file).await?;
-    let set = ManifestSet::parse(&text, &path).map_err(|error| Failure::from(&error))?;
-    let listed: Vec<String> = set
-        .objects
-        .iter()
-        .flat_map(|object| object.items_at("/resources").filter_map(|(_, name)| name.as_str().map(ToOwned::to_owned)).collect::<Vec<_>>())
-        .collect();
-    let missing: Vec<&str> = expected.iter().copied().filter(|name| !listed.iter().any(|listed| listed == name)).collect();
-    if !missing.is_empty() {
-        let resources = set.objects.first().map_or_else(|| Place::of_file(&path), |file| file.place_of("/resources"));
-        return Err(Failure::violated_at(resources, format!("the kustomization does not list {}", missing.join(", "))));
-    }
-    let more: Vec<&str> = listed.iter().map(String::as_str).filter(|name| !expected.contains(name)).collect();
-    if !more.is_empty() {
-        let resources = set.objects.first().map_or_else(|| Place::of_file(&path), |file| file.place_of("/resources"));
-        return Err(Failure::violated_at(resources, format!("the kustomization lists {} as well", more.join(", "))));
-    }
-    Ok(())
-}
-
-/// In a tree without the document's layout its nine resources are found by what they are.
-fn nine_by_role(world: &mut World, expected: usize) -> Step {
-    let (set, redis) = (world.set()?, world.redis()?);
-    let namespace = redis.workload.namespace.clone();
-    let of_kind = |kind: &str| set.of_kind(kind).filter(|object| object.namespace() == namespace || object.name() == namespace).count();
-    // One that is led astray by its address is a workload still: what it connects to is another promise.
-    let beside = set.workloads().filter(|workload| workload.lasts() && workload.object.namespace() == namespace);
-    let others = beside.filter(|workload| workload.object.key() != redis.workload).count();
-    let found = [
-        ("the namespace", of_kind("Namespace") > 0),
-        ("Redis", true),
-        ("a Service of Redis", redis.services().next().is_some()),
-        ("a workload beside Redis", others > 0),
-        ("a second Service", of_kind("Service") > 1),
-        ("a ServiceAccount", of_kind("ServiceAccount") > 0),
-        ("a Role", of_kind("Role") > 0),
-        ("a RoleBinding", of_kind("RoleBinding") > 0),
-        ("a ConfigMap", of_kind("ConfigMap") > 0),
-    ];
-    if found.len() != expected {
-        return Err(Failure::broken(format!("the document lists {expected} resources, and {} are known by what they are", found.len())));
-    }
-    let missing: Vec<&str> = found.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
-    if !missing.is_empty() {
-        let place = Place::of_file(&world.case.subject.system.manifests);
-        return Err(Failure::violated_at(place, format!("the manifests lack {}", missing.join(", "))));
-    }
-    world.note("the tree has another layout: the document's nine resources were found by what they are");
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[rstest::rstest]
     #[case(&["redis-cli", "ping"], true)]
@@ -448,14 +238,6 @@ mod tests {
     #[case(&[], false)]
     fn a_probe_ends_as_its_command_does(#[case] words: &[&str], #[case] decided: bool) {
         assert_eq!(decides(words, "redis-cli ping"), decided);
-    }
-
-    #[test]
-    fn a_route_in_another_namespace_names_the_service_s_own() {
-        let gateway = json!({ "spec": { "rules": [{ "backendRefs": [{ "name": "redis", "namespace": "a" }] }] } });
-        let istio = json!({ "metadata": { "namespace": "a" }, "spec": { "tcp": [{ "destination": { "host": "redis.b.svc" } }] } });
-        assert!(mentions_service(&gateway, "redis") && mentions_namespace(&gateway, "a") && !mentions_namespace(&gateway, "b"));
-        assert!(mentions_service(&istio, "redis") && mentions_namespace(&istio, "b") && !mentions_namespace(&istio, "a"));
     }
 
     #[test]
