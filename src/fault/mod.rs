@@ -1,7 +1,7 @@
 //! Breaks things on purpose through the target's verbs, with proof that each fault happened; it judges no promise.
 
 use crate::{
-    manifest::ObjectKey,
+    manifest::{ObjectKey, json},
     target::{ContainerRef, Kill, Process, Target, TargetError},
     wait::{Look, TimedOut, Until},
 };
@@ -116,25 +116,21 @@ async fn node_is(target: &dyn Target, node: &str, ready: bool, limit: Duration) 
     Until::within(limit)
         .on(target.changes())
         .met(format!("node {node} to be {}", if ready { "Ready" } else { "NotReady" }), || async {
-            let status = target.get(&key).await?.and_then(|node| condition(&node, "Ready")).unwrap_or_else(|| "unknown".into());
+            let status =
+                target.get(&key).await?.and_then(|node| json::condition(&node, "Ready")?["status"].as_str().map(ToOwned::to_owned));
+            let status = status.unwrap_or_else(|| "unknown".into());
             Ok(if (status == "True") == ready { Look::Ready(()) } else { Look::NotYet(format!("Ready is {status}")) })
         })
         .await
 }
 
-/// The status of a condition: `True`, `False` or `Unknown`.
-#[must_use]
-pub fn condition(object: &Value, name: &str) -> Option<String> {
-    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == name)?["status"].as_str().map(ToOwned::to_owned)
-}
-
-/// The key of a live object.
+/// The key of a live object; one that tells no kind, as the items of a list may, is a pod.
 #[must_use]
 pub fn key_of(object: &Value) -> ObjectKey {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let kind = match text(&object["kind"]) {
-        kind if kind.is_empty() => "Pod".into(),
+    let kind = match json::text(object, "/kind") {
+        "" => "Pod",
         kind => kind,
     };
-    ObjectKey { kind, namespace: text(&object["metadata"]["namespace"]), name: text(&object["metadata"]["name"]) }
+    let (namespace, name) = (json::text(object, "/metadata/namespace"), json::text(object, "/metadata/name"));
+    ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() }
 }

@@ -42,6 +42,18 @@ pub fn labels(object: &Value) -> &Map<String, Value> {
     map(object, "/metadata/labels")
 }
 
+/// The condition of that type.
+#[must_use]
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    list(object, "/status/conditions").iter().find(|condition| condition["type"] == kind)
+}
+
+/// Whether a condition is `True`.
+#[must_use]
+pub fn holds(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
+}
+
 /// The bytes that a field has as base64, as a Secret's `data` does; `None` where it is no base64.
 #[must_use]
 pub fn bytes(field: &Value) -> Option<Vec<u8>> {

@@ -1,10 +1,8 @@
 //! Phrases about jobs on the bus: the dispatcher takes them, reports them, and ends their streams.
 
-use super::{Failure, Step, World, servers};
+use super::{Failure, Step, World, obstacles::nothing_stands_for, servers};
 use crate::{
-    fault::condition,
-    manifest::{ManifestSet, ObjectKey, Place, Roles, Workload},
-    target::Capability,
+    manifest::{ManifestSet, ObjectKey, Place, Roles, Workload, json::holds},
     traffic::HttpRequest,
     wait::{Look, Until},
 };
@@ -33,11 +31,7 @@ async fn dispatcher(world: &mut World) -> Step<(ObjectKey, String)> {
         return Err(failure.pointing_to(led_astray(set.as_ref())));
     };
     if let Some(without) = world.applied()?.without_program.iter().find(|without| without.owner == client.id.workload) {
-        let reason = format!(
-            "no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/dispatcher }}",
-            without.image
-        );
-        return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
+        return Err(nothing_stands_for(without, "dispatcher"));
     }
     let (workload, fixtures) = (client.id.workload.clone(), world.applied()?.fixtures.clone());
     for fixture in fixtures.iter().filter(|fixture| fixture.owner == workload) {
@@ -74,8 +68,8 @@ async fn the_dispatcher_is_ready(world: &mut World) -> Step {
         .met::<_, Failure, _>(format!("a ready pod of {workload}"), || async {
             let pods = target.list("Pod", Some(&workload.namespace)).await?;
             let of_it = |pod: &&Value| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value);
-            let ready = pods.iter().filter(of_it).any(|pod| condition(pod, "Ready").as_deref() == Some("True"));
-            Ok(if ready { Look::Ready(()) } else { Look::NotYet(format!("{} pods, none of it ready", pods.len())) })
+            let ready = pods.iter().filter(of_it).any(|pod| holds(pod, "Ready"));
+            Ok(if ready { Look::Ready(()) } else { Look::NotYet(format!("{} pods, none of them ready", pods.len())) })
         })
         .await?;
     // Ready is not yet reachable: its Service learns of it a moment later.

@@ -1,6 +1,6 @@
 //! Phrases about claims and storage classes.
 
-use super::{Failure, Step, World};
+use super::{Failure, Step, World, live::last_event};
 use crate::{
     manifest::{Object, ObjectKey, Quantity},
     wait::{Look, Until},
@@ -254,17 +254,6 @@ fn phase(claim: Option<&Value>) -> String {
         None => "not there".into(),
         Some(claim) => claim["status"]["phase"].as_str().unwrap_or("without a phase").to_owned(),
     }
-}
-
-/// The last event about the object, with its reason.
-pub(super) fn last_event(events: &[Value], key: &ObjectKey) -> String {
-    events
-        .iter()
-        .rfind(|event| event["involvedObject"]["kind"] == key.kind.as_str() && event["involvedObject"]["name"] == key.name.as_str())
-        .map_or_else(
-            || format!("no event about {key}"),
-            |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
-        )
 }
 
 #[cfg(test)]

@@ -2,12 +2,16 @@
 
 use super::{
     Failure, Step, World,
+    live::{describe, is_ending},
     obstacles::{no_program, replicas_place, topology, without_redis},
-    workload::{Obstacle, Redis, START, belongs, describe, hopeless},
+    workload::{Obstacle, Redis, START, hopeless},
 };
 use crate::{
-    fault::{self, condition, key_of},
-    manifest::{Object, Place, Roles},
+    fault::{self, key_of},
+    manifest::{
+        Object, Place, Roles, Workload,
+        json::{condition, holds},
+    },
     target::{Capability, ContainerRef, Kill},
     traffic::{Answer, Endpoint},
     wait::{Look, Until},
@@ -89,20 +93,21 @@ impl World {
         let found = Until::within(limit)
             .on(target.changes())
             .met::<_, Failure, _>(what, || async {
-                let mut pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?;
-                pods.retain(|pod| belongs(pod, &redis) && chosen.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str()));
-                let ending = pods.iter().any(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
+                let mut pods = redis.pods(target.as_ref()).await?;
+                pods.retain(|pod| chosen.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str()));
+                let ending = pods.iter().any(is_ending);
                 let serves = |pod: &&Value| {
                     is_ready(pod, &redis.container) && !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container))
                 };
                 if let Some(pod) = pods.iter().find(serves).filter(|_| !ending) {
                     return Ok(Look::Ready(Found::Serving(Box::new(pod.clone()))));
                 }
-                let seen = describe(&pods, &target.list("Event", Some(&namespace)).await?, &redis);
+                let seen = describe(&pods, &target.list("Event", Some(&namespace)).await?, &redis.workload);
                 if let Some((pod, obstacle)) = pods.iter().find_map(|pod| Some((pod, hopeless(pod, &redis, restarts)?))) {
                     return Ok(Look::Ready(Found::Hopeless { pod: key_of(pod).name, obstacle, seen }));
                 }
-                let without_a_place = pods.is_empty() || pods.iter().any(|pod| condition(pod, "PodScheduled").as_deref() == Some("False"));
+                let without_a_place = pods.is_empty()
+                    || pods.iter().any(|pod| condition(pod, "PodScheduled").is_some_and(|scheduled| scheduled["status"] == "False"));
                 unplaced.set(unplaced.get().filter(|_| without_a_place).or_else(|| without_a_place.then(Instant::now)));
                 match unplaced.get() {
                     Some(since) if !ending && since.elapsed() > SETTLED => {
@@ -170,7 +175,7 @@ impl World {
         let password = self.password()?;
         let db = u32::try_from(database).map_err(|_| Failure::broken(format!("{database} is no database number")))?;
         let pod = self.redis_pod().await?;
-        let ready = condition(&pod, "Ready").as_deref() == Some("True");
+        let ready = holds(&pod, "Ready");
         let set = self.set()?;
         let roles = Roles::of(&set);
         let others: Vec<String> = roles
@@ -250,7 +255,7 @@ fn chosen(redis: &Redis, object: &Object) -> Option<String> {
 /// Redis' container is ready, and if its pod is not, another container of it is the cause and not its node.
 fn is_ready(pod: &Value, container: &str) -> bool {
     let unready = unready(pod);
-    condition(pod, "Ready").as_deref() == Some("True") || !unready.is_empty() && !unready.contains(&container) && has(pod, container)
+    holds(pod, "Ready") || !unready.is_empty() && !unready.contains(&container) && has(pod, container)
 }
 
 fn has(pod: &Value, container: &str) -> bool {
@@ -276,7 +281,7 @@ fn place_of_directive(redis: &Redis, words: &str) -> Option<Place> {
 }
 
 fn container_place(object: &Object, name: &str) -> Option<Place> {
-    let workload = crate::manifest::Workload::of(object)?;
+    let workload = Workload::of(object)?;
     let container = workload.containers().find(|container| container.name() == name)?;
     Some(object.place_of(&container.pointer))
 }

@@ -8,6 +8,7 @@ mod failure;
 mod faults;
 mod generic;
 mod kustomization;
+mod live;
 mod manifests;
 mod memory;
 mod obstacles;

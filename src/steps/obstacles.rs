@@ -117,7 +117,16 @@ impl World {
     }
 }
 
-/// The failure for an image without a program.
+/// The failure of a role for whose image there is no program here; `program` is what it would be called.
+pub(super) fn nothing_stands_for(without: &WithoutProgram, program: &str) -> Failure {
+    let image = &without.image;
+    Failure::unsupported(
+        Capability::Program(image.clone()),
+        format!("no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{image}\": /path/to/{program} }}"),
+    )
+}
+
+/// The failure of a pod one of whose containers has an image without a program, and of whatever `others` tell.
 pub(super) fn no_program(without: &WithoutProgram, place: &Place, others: &[String]) -> Failure {
     let others = if others.is_empty() { String::new() } else { format!("; moreover {}", others.join("; ")) };
     Failure::unsupported(

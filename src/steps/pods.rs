@@ -1,6 +1,6 @@
 //! Phrases about the pods that the set asks for.
 
-use super::{Failure, Step, World, workload::is_of};
+use super::{Failure, Step, World, live::is_of};
 use crate::{
     manifest::{Object, Workload},
     wait::{Look, Until},

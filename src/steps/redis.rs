@@ -1,8 +1,9 @@
 //! Phrases about Redis itself: that it runs, what it answers, under which user.
 
-use super::{Failure, Step, World};
+use super::{Failure, Step, World, live::last_event};
 use crate::{
-    manifest::Place,
+    fault::key_of,
+    manifest::{Place, json::holds},
     target::ContainerRef,
     traffic::{Answer, Endpoint, Limits},
     wait::{Look, Until},
@@ -132,10 +133,10 @@ async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
     let told = Until::within(Duration::from_secs(30))
         .on(target.changes())
         .met::<_, Failure, _>(format!("a pod of {} that is Pending since {claim} is missing", redis.workload), || async {
-            let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
+            let pods = redis.pods(target.as_ref()).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
-            let Some(pod) = pods.iter().find(|pod| super::workload::belongs(pod, &redis)) else { return Ok(Look::NotYet("no pod".into())) };
-            let event = super::claims::last_event(&events, &crate::fault::key_of(pod));
+            let Some(pod) = pods.first() else { return Ok(Look::NotYet("no pod".into())) };
+            let event = last_event(&events, &key_of(pod));
             Ok(if pod["status"]["phase"] == "Pending" && event.contains(&claim) { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;
@@ -353,10 +354,9 @@ async fn redis_may_not_write(world: &mut World) -> Step {
     let said = Until::within(Duration::from_secs(60))
         .on(target.changes())
         .met::<_, Failure, _>("Redis to say that it may not write", || async {
-            let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
-            for pod in pods.iter().filter(|pod| super::workload::belongs(pod, &redis)) {
-                let key = crate::fault::key_of(pod);
-                let container = ContainerRef { namespace: key.namespace, pod: key.name, container: redis.container.clone() };
+            let pods = redis.pods(target.as_ref()).await?;
+            for pod in &pods {
+                let container = redis.container_in(pod);
                 for previous in [false, true] {
                     let Ok(log) = target.logs(&container, previous).await else { continue };
                     let log = String::from_utf8_lossy(&log).into_owned();
@@ -364,7 +364,7 @@ async fn redis_may_not_write(world: &mut World) -> Step {
                         return Ok(Look::Ready(line.to_owned()));
                     }
                 }
-                if crate::fault::condition(pod, "Ready").as_deref() == Some("True") {
+                if holds(pod, "Ready") {
                     return Err(Failure::violated("Redis became ready with the document's change alone, although nothing lets it write"));
                 }
             }

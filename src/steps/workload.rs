@@ -1,13 +1,19 @@
 //! The live Redis of a scenario: its pods, its container, whether it is ready, and what stands in its way.
 
-use super::{Failure, Step, World, claims::last_event, data::Data};
+use super::{
+    Failure, Step, World,
+    data::Data,
+    live::{describe, is_ending, is_of},
+    obstacles::nothing_stands_for,
+};
 use crate::{
-    fault::{condition, key_of},
+    fault::key_of,
     manifest::{
         ManifestSet, Object, ObjectKey, Place, Roles, Workload,
+        json::holds,
         roles::{self, Volume},
     },
-    target::{Capability, ContainerRef},
+    target::{ContainerRef, Target, TargetError},
     wait::{Look, Until},
 };
 use serde_json::Value;
@@ -80,6 +86,28 @@ impl Redis {
         self.role.services.iter().map(|service| &service.key)
     }
 
+    /// Whether the live pod is one of its workload.
+    pub(super) fn owns(&self, pod: &Value) -> bool {
+        if self.workload.kind == "Pod" {
+            return pod["metadata"]["name"] == self.workload.name.as_str();
+        }
+        let labelled = !self.labels.is_empty() && self.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str());
+        labelled && is_of(pod, &self.workload)
+    }
+
+    /// Every live pod of its workload, those that are ending included.
+    pub(super) async fn pods(&self, target: &dyn Target) -> Result<Vec<Value>, TargetError> {
+        let mut pods = target.list("Pod", Some(&self.workload.namespace)).await?;
+        pods.retain(|pod| self.owns(pod));
+        Ok(pods)
+    }
+
+    /// Its container in a live pod.
+    pub(super) fn container_in(&self, pod: &Value) -> ContainerRef {
+        let key = key_of(pod);
+        ContainerRef { namespace: key.namespace, pod: key.name, container: self.container.clone() }
+    }
+
     /// Host and port of the Service by which clients of its own namespace reach it.
     pub(super) fn service_address(&self) -> Option<(String, u16)> {
         let services = &self.role.services;
@@ -111,26 +139,23 @@ impl World {
     /// Every live pod of Redis, those that are ending included.
     pub(super) async fn redis_pods(&mut self) -> Step<Vec<Value>> {
         let redis = self.redis()?;
-        let pods = self.target().await?.list("Pod", Some(&redis.workload.namespace)).await?;
-        Ok(pods.into_iter().filter(|pod| belongs(pod, &redis)).collect())
+        Ok(redis.pods(self.target().await?.as_ref()).await?)
     }
 
     /// The one pod of Redis that is not ending.
     pub(super) async fn redis_pod(&mut self) -> Step<Value> {
-        let mut pods: Vec<Value> =
-            self.redis_pods().await?.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
+        let mut pods: Vec<Value> = self.redis_pods().await?.into_iter().filter(|pod| !is_ending(pod)).collect();
         if let Some(name) = self.chosen_pod()? {
             pods.retain(|pod| pod["metadata"]["name"] == name.as_str());
         }
-        pods.sort_by_key(|pod| std::cmp::Reverse(condition(pod, "Ready") == Some("True".into())));
+        pods.sort_by_key(|pod| std::cmp::Reverse(holds(pod, "Ready")));
         pods.into_iter().next().ok_or_else(|| Failure::violated("there is no pod of Redis"))
     }
 
     /// The container of that pod in which Redis runs.
     pub(super) async fn redis_container(&mut self) -> Step<ContainerRef> {
         let redis = self.redis()?;
-        let pod = key_of(&self.redis_pod().await?);
-        Ok(ContainerRef { namespace: pod.namespace, pod: pod.name, container: redis.container })
+        Ok(redis.container_in(&self.redis_pod().await?))
     }
 
     /// How long the manifests let Redis take from the start of its container until it is ready.
@@ -173,11 +198,7 @@ impl World {
         if let Some(without) =
             self.applied()?.without_program.iter().find(|without| without.owner == redis.workload && without.container == redis.container)
         {
-            let reason = format!(
-                "no program here stands for it; name one in redis-conformance.yaml:  images: {{ \"{}\": /path/to/redis-server }}",
-                without.image
-            );
-            return Err(Failure::unsupported(Capability::Program(without.image.clone()), reason));
+            return Err(nothing_stands_for(without, "redis-server"));
         }
         let object = self.redis_object()?;
         let wanted = usize::try_from(object.json.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)).unwrap_or(usize::MAX);
@@ -187,18 +208,18 @@ impl World {
         let began = Instant::now();
         let ready =
             Until::within(limit).on(target.changes()).met::<_, Failure, _>(format!("{wanted} ready pod of {}", redis.workload), || async {
-                let pods: Vec<Value> = target.list("Pod", Some(&namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
-                let ending = pods.iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).count();
+                let pods = redis.pods(target.as_ref()).await?;
+                let ending = pods.iter().filter(|pod| is_ending(pod)).count();
                 let ready = pods
                     .iter()
-                    .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && condition(pod, "Ready").as_deref() == Some("True"))
+                    .filter(|pod| !is_ending(pod) && holds(pod, "Ready"))
                     .filter(|pod| !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container)))
                     .count();
                 if ready >= wanted && ending == 0 {
                     return Ok(Look::Ready(()));
                 }
                 let events = target.list("Event", Some(&namespace)).await?;
-                let seen = describe(&pods, &events, &redis);
+                let seen = describe(&pods, &events, &redis.workload);
                 // Twice may be a race with another pod at the start; three ends in a row are the container's own.
                 match pods.iter().find_map(|pod| hopeless(pod, &redis, 2)) {
                     Some(obstacle) => {
@@ -282,99 +303,4 @@ fn place_of_text(object: &Object, text: &str) -> Option<Place> {
 fn quoted(words: &str) -> Option<&str> {
     let (_, rest) = words.split_once('"')?;
     rest.split_once('"').map(|(name, _)| name)
-}
-
-/// Whether the live pod is one of Redis' workload.
-pub(super) fn belongs(pod: &Value, redis: &Redis) -> bool {
-    if redis.workload.kind == "Pod" {
-        return pod["metadata"]["name"] == redis.workload.name.as_str();
-    }
-    let labelled = !redis.labels.is_empty() && redis.labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == value.as_str());
-    labelled && is_of(pod, &redis.workload)
-}
-
-/// Whether the live pod was made for the workload, by its owner: a neighbour may have the same labels, or a name that begins alike. A pod
-/// that names no owner is known by its name.
-pub(super) fn is_of(pod: &Value, workload: &ObjectKey) -> bool {
-    let hashed = |name: &str| name.strip_prefix(&format!("{}-", workload.name)).is_some_and(|rest| !rest.is_empty() && !rest.contains('-'));
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    if pod["metadata"]["namespace"] != workload.namespace.as_str() {
-        return false;
-    }
-    let Some(owner) = pod["metadata"]["ownerReferences"].as_array().and_then(|owners| owners.first()) else { return name == workload.name };
-    let (kind, owner) = (owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
-    match workload.kind.as_str() {
-        "Deployment" => kind == "ReplicaSet" && hashed(owner),
-        "CronJob" => kind == "Job" && hashed(owner),
-        of => kind == of && owner == workload.name,
-    }
-}
-
-/// What is seen of the pods, in one sentence each.
-pub(super) fn describe(pods: &[Value], events: &[Value], redis: &Redis) -> String {
-    if pods.is_empty() {
-        return format!("no pod of {}; {}", redis.workload, last_event(events, &redis.workload));
-    }
-    pods.iter()
-        .map(|pod| {
-            let key = key_of(pod);
-            let states: Vec<String> = pod["status"]["containerStatuses"].as_array().into_iter().flatten().map(state).collect();
-            let ending = if pod["metadata"]["deletionTimestamp"].is_null() { "" } else { ", ending" };
-            format!(
-                "{} is {}{ending} [{}]; {}",
-                key.name,
-                pod["status"]["phase"].as_str().unwrap_or("without a phase"),
-                states.join(", "),
-                last_event(events, &key)
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(" | ")
-}
-
-fn state(status: &Value) -> String {
-    let name = status["name"].as_str().unwrap_or_default();
-    let ready = if status["ready"] == true { "ready" } else { "not ready" };
-    let state = status["state"].as_object().and_then(|state| state.iter().next());
-    let text = state.map_or_else(String::new, |(kind, detail)| {
-        format!("{kind} {} {}", detail["reason"].as_str().unwrap_or_default(), detail["message"].as_str().unwrap_or_default())
-    });
-    format!("{name} {ready}, {}, restarts {}", text.trim(), status["restartCount"])
-}
-
-/// How long the cluster takes to see that a node is gone, and then to evict its pods: the pod's own toleration and the slowest usual monitor.
-pub(super) fn eviction_limit(pod: &Value) -> Duration {
-    let tolerated = pod["spec"]["tolerations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|toleration| toleration["key"] == "node.kubernetes.io/unreachable")
-        .find_map(|toleration| toleration["tolerationSeconds"].as_u64())
-        .unwrap_or(300);
-    Duration::from_secs(tolerated) + NODE_MONITOR + START
-}
-
-/// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
-pub(super) const NODE_MONITOR: Duration = Duration::from_secs(60);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[rstest::rstest]
-    #[case::of_a_deployment("Deployment", "redis", "ReplicaSet", "redis-7c9f", true)]
-    #[case::of_another_deployment("Deployment", "redis", "ReplicaSet", "redis-replica-7c9f", false)]
-    #[case::of_a_stateful_set_with_the_same_labels("Deployment", "redis", "StatefulSet", "redis", false)]
-    #[case::of_a_stateful_set("StatefulSet", "redis", "StatefulSet", "redis", true)]
-    fn a_pod_belongs_to_the_workload_that_owns_it(
-        #[case] kind: &str,
-        #[case] name: &str,
-        #[case] owner: &str,
-        #[case] owner_name: &str,
-        #[case] belongs: bool,
-    ) {
-        let pod = json!({ "metadata": { "namespace": "n", "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
-        assert_eq!(is_of(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
-    }
 }

@@ -1,9 +1,9 @@
 //! Redis ended: its pod deleted, its container killed, everything stopped and started; and how it comes back.
 
 use crate::{
-    fault::{self, Deletion, key_of},
-    steps::{Failure, Step, World, promise::End, workload::belongs},
-    target::{ContainerRef, Kill},
+    fault::{self, Deletion},
+    steps::{Failure, Step, World, promise::End},
+    target::Kill,
     wait::{Look, Until},
 };
 use cucumber::{then, when};
@@ -107,13 +107,11 @@ async fn the_whole_cluster_is_restarted(world: &mut World) -> Step {
     Until::within(Duration::from_secs(120))
         .on(target.changes())
         .met::<_, Failure, _>("another process of Redis than before the restart", || async {
-            for pod in target.list("Pod", Some(&redis.workload.namespace)).await?.iter().filter(|pod| belongs(pod, &redis)) {
-                let key = key_of(pod);
-                let now = ContainerRef { namespace: key.namespace, pod: key.name, container: redis.container.clone() };
+            for pod in redis.pods(target.as_ref()).await? {
                 if pod["metadata"]["uid"] != before["metadata"]["uid"] {
                     return Ok(Look::Ready(()));
                 }
-                if target.process(&now).await.is_ok_and(|now| now.started > process.started) {
+                if target.process(&redis.container_in(&pod)).await.is_ok_and(|now| now.started > process.started) {
                     return Ok(Look::Ready(()));
                 }
             }

@@ -1,17 +1,23 @@
 //! A node lost and given back.
 
 use crate::{
-    fault::{self, condition, key_of},
+    fault::{self, key_of},
+    manifest::json::holds,
     steps::{
         Failure, Step, World,
-        claims::last_event,
+        live::{is_ending, last_event},
         promise::End,
-        workload::{NODE_MONITOR, belongs, eviction_limit},
+        workload::START,
     },
     target::Capability,
     wait::{Look, Until},
 };
 use cucumber::{then, when};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
+const NODE_MONITOR: Duration = Duration::from_secs(60);
 
 #[when("the node that runs Redis is lost")]
 async fn the_node_is_lost(world: &mut World) -> Step {
@@ -28,11 +34,8 @@ async fn the_node_is_lost(world: &mut World) -> Step {
     Until::within(NODE_MONITOR)
         .on(target.changes())
         .met::<_, Failure, _>(format!("{key} not to be ready any more"), || async {
-            let ready = match target.get(&key).await? {
-                Some(now) if now["metadata"]["uid"] == uid => condition(&now, "Ready").unwrap_or_default(),
-                _ => return Ok(Look::Ready(())),
-            };
-            Ok(if ready == "True" { Look::NotYet("Ready is True".into()) } else { Look::Ready(()) })
+            let ready = target.get(&key).await?.is_some_and(|now| now["metadata"]["uid"] == uid && holds(&now, "Ready"));
+            Ok(if ready { Look::NotYet("Ready is True".into()) } else { Look::Ready(()) })
         })
         .await
 }
@@ -46,24 +49,18 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
     let told = Until::within(limit)
         .on(target.changes())
         .met::<_, Failure, _>(format!("a pod of {} that waits for a volume on {lost}", redis.workload), || async {
-            let pods = target.list("Pod", Some(&redis.workload.namespace)).await?;
+            let pods = redis.pods(target.as_ref()).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
-            let waiting = pods
-                .iter()
-                .find(|pod| belongs(pod, &redis) && pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
-            let Some(pod) = waiting else {
+            let Some(pod) = pods.iter().find(|pod| pod["spec"]["nodeName"].is_null() && !is_ending(pod)) else {
                 // A StatefulSet makes no second pod of a name before it is sure that the first one has ended.
-                let held = pods.iter().find(|pod| {
-                    belongs(pod, &redis) && pod["spec"]["nodeName"] == lost.as_str() && !pod["metadata"]["deletionTimestamp"].is_null()
-                });
+                let held = pods.iter().find(|pod| pod["spec"]["nodeName"] == lost.as_str() && is_ending(pod));
                 if let Some(held) = held.filter(|_| redis.workload.kind == "StatefulSet") {
                     let name = held["metadata"]["name"].as_str().unwrap_or_default();
                     return Ok(Look::Ready(format!(
                         "{name} is Terminating, and its StatefulSet makes no other before {lost} tells that it has ended"
                     )));
                 }
-                if let Some(elsewhere) = pods.iter().find(|pod| belongs(pod, &redis) && condition(pod, "Ready").as_deref() == Some("True"))
-                {
+                if let Some(elsewhere) = pods.iter().find(|pod| holds(pod, "Ready")) {
                     return Err(Failure::violated(format!(
                         "{} is ready on {}: its volume is not bound to the lost node",
                         elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"]
@@ -72,11 +69,7 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                 return Ok(Look::NotYet(format!("{} pods, none waits for a node", pods.len())));
             };
             let event = last_event(&events, &key_of(pod));
-            Ok(if event.contains("volume node affinity") || event.contains("node affinity") {
-                Look::Ready(event)
-            } else {
-                Look::NotYet(event)
-            })
+            Ok(if event.contains("node affinity") { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;
     world.note(format!("while the node is gone: {told}"));
@@ -89,4 +82,16 @@ async fn the_lost_node_comes_back(world: &mut World) -> Step {
     let node = world.fault.node.take().ok_or_else(|| Failure::broken("no node was lost by an earlier step"))?;
     fault::return_node(target.as_ref(), &node, NODE_MONITOR).await?;
     Ok(())
+}
+
+/// How long the cluster takes to see that a node is gone, and then to evict its pods: the pod's own toleration and the slowest usual monitor.
+fn eviction_limit(pod: &Value) -> Duration {
+    let tolerated = pod["spec"]["tolerations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|toleration| toleration["key"] == "node.kubernetes.io/unreachable")
+        .find_map(|toleration| toleration["tolerationSeconds"].as_u64())
+        .unwrap_or(300);
+    Duration::from_secs(tolerated) + NODE_MONITOR + START
 }

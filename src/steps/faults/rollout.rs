@@ -1,14 +1,13 @@
 //! A rollout watched from its beginning to its end.
 
 use crate::{
-    fault::{condition, key_of},
-    steps::{Failure, Step, World, workload::belongs},
-    target::ContainerRef,
+    manifest::json::holds,
+    steps::{Failure, Step, World},
     wait::{Look, Until},
 };
 use cucumber::{then, when};
-use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Duration};
+use serde_json::json;
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 /// What was seen of a rollout.
 #[derive(Debug)]
@@ -34,35 +33,28 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
         json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
     target.patch(&redis.workload, &stamp).await?;
     let uid = before["metadata"]["uid"].clone();
-    let mut together: Vec<BTreeSet<String>> = Vec::new();
-    let seen = std::sync::Mutex::new(&mut together);
+    let together = RefCell::new(Vec::<BTreeSet<String>>::new());
     Until::within(limit)
         .on(target.changes())
         // Two that serve at once may do so for a moment only.
         .every(Duration::from_millis(20))
         .met::<_, Failure, _>(format!("{} to run its new pod alone", redis.workload), || async {
-            let pods: Vec<Value> =
-                target.list("Pod", Some(&redis.workload.namespace)).await?.into_iter().filter(|pod| belongs(pod, &redis)).collect();
+            let pods = redis.pods(target.as_ref()).await?;
             let mut ids = BTreeSet::new();
             if pods.len() > 1 {
                 for pod in &pods {
-                    let key = key_of(pod);
-                    let container = ContainerRef { namespace: key.namespace, pod: key.name, container: redis.container.clone() };
-                    if let Ok(info) = target.exec(&container, &ask, b"").await
+                    if let Ok(info) = target.exec(&redis.container_in(pod), &ask, b"").await
                         && let Some(id) = String::from_utf8_lossy(&info.stdout).lines().find_map(|line| line.strip_prefix("run_id:"))
                     {
                         ids.insert(id.trim().to_owned());
                     }
                 }
             }
-            if ids.len() > 1
-                && let Ok(mut together) = seen.lock()
-                && together.last() != Some(&ids)
-            {
-                together.push(ids);
+            if ids.len() > 1 && together.borrow().last() != Some(&ids) {
+                together.borrow_mut().push(ids);
             }
             let old = pods.iter().any(|pod| pod["metadata"]["uid"] == uid);
-            let new = pods.iter().any(|pod| pod["metadata"]["uid"] != uid && condition(pod, "Ready").as_deref() == Some("True"));
+            let new = pods.iter().any(|pod| pod["metadata"]["uid"] != uid && holds(pod, "Ready"));
             Ok(if new && !old {
                 Look::Ready(())
             } else {
@@ -80,7 +72,7 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     if !String::from_utf8_lossy(&info.stdout).contains("run_id:") {
         return Err(Failure::broken(format!("{container} does not tell its run id, so that two Redis could not be told apart")));
     }
-    world.fault.rollout = Some(Rollout { together });
+    world.fault.rollout = Some(Rollout { together: together.into_inner() });
     // Ready is not yet reachable: the Service follows a moment later.
     world.redis_answers(limit).await
 }

@@ -1,6 +1,6 @@
 //! What the control plane does to objects as JSON: fields set, owners named, conditions kept; reading is `manifest::json`.
 
-pub(super) use crate::manifest::json::{has, labels, list, map, number, text, texts};
+pub(super) use crate::manifest::json::{condition, has, holds, labels, list, map, number, text, texts};
 use crate::manifest::{ObjectKey, pointer::unescape};
 use serde_json::{Map, Value, json};
 
@@ -74,16 +74,6 @@ pub(super) fn owner_reference(owner: &Value) -> Value {
         "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true
     }])
-}
-
-/// The condition of that type.
-pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    list(object, "/status/conditions").iter().find(|condition| condition["type"] == kind)
-}
-
-/// Whether a condition is `True`.
-pub(super) fn holds(object: &Value, kind: &str) -> bool {
-    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
 }
 
 /// Sets a condition; the transition time moves only with the status.

@@ -1,0 +1,91 @@
+//! Live pods and events as steps read them; it waits for nothing and judges nothing.
+
+use crate::{fault::key_of, manifest::ObjectKey};
+use serde_json::Value;
+
+/// Whether the pod is about to be gone.
+pub(super) fn is_ending(pod: &Value) -> bool {
+    !pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// Whether the live pod was made for the workload, by its owner: a neighbour may have the same labels, or a name that begins alike. A pod
+/// that names no owner is known by its name.
+pub(super) fn is_of(pod: &Value, workload: &ObjectKey) -> bool {
+    let hashed = |name: &str| name.strip_prefix(&format!("{}-", workload.name)).is_some_and(|rest| !rest.is_empty() && !rest.contains('-'));
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    if pod["metadata"]["namespace"] != workload.namespace.as_str() {
+        return false;
+    }
+    let Some(owner) = pod["metadata"]["ownerReferences"].as_array().and_then(|owners| owners.first()) else { return name == workload.name };
+    let (kind, owner) = (owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
+    match workload.kind.as_str() {
+        "Deployment" => kind == "ReplicaSet" && hashed(owner),
+        "CronJob" => kind == "Job" && hashed(owner),
+        of => kind == of && owner == workload.name,
+    }
+}
+
+/// What is seen of the pods, in one sentence each.
+pub(super) fn describe(pods: &[Value], events: &[Value], workload: &ObjectKey) -> String {
+    if pods.is_empty() {
+        return format!("no pod of {workload}; {}", last_event(events, workload));
+    }
+    pods.iter()
+        .map(|pod| {
+            let key = key_of(pod);
+            let states: Vec<String> = pod["status"]["containerStatuses"].as_array().into_iter().flatten().map(state).collect();
+            let ending = if is_ending(pod) { ", ending" } else { "" };
+            format!(
+                "{} is {}{ending} [{}]; {}",
+                key.name,
+                pod["status"]["phase"].as_str().unwrap_or("without a phase"),
+                states.join(", "),
+                last_event(events, &key)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(" | ")
+}
+
+fn state(status: &Value) -> String {
+    let name = status["name"].as_str().unwrap_or_default();
+    let ready = if status["ready"] == true { "ready" } else { "not ready" };
+    let state = status["state"].as_object().and_then(|state| state.iter().next());
+    let text = state.map_or_else(String::new, |(kind, detail)| {
+        format!("{kind} {} {}", detail["reason"].as_str().unwrap_or_default(), detail["message"].as_str().unwrap_or_default())
+    });
+    format!("{name} {ready}, {}, restarts {}", text.trim(), status["restartCount"])
+}
+
+/// The last event about the object, with its reason.
+pub(super) fn last_event(events: &[Value], key: &ObjectKey) -> String {
+    events
+        .iter()
+        .rfind(|event| event["involvedObject"]["kind"] == key.kind.as_str() && event["involvedObject"]["name"] == key.name.as_str())
+        .map_or_else(
+            || format!("no event about {key}"),
+            |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[rstest::rstest]
+    #[case::of_a_deployment("Deployment", "redis", "ReplicaSet", "redis-7c9f", true)]
+    #[case::of_another_deployment("Deployment", "redis", "ReplicaSet", "redis-replica-7c9f", false)]
+    #[case::of_a_stateful_set_with_the_same_labels("Deployment", "redis", "StatefulSet", "redis", false)]
+    #[case::of_a_stateful_set("StatefulSet", "redis", "StatefulSet", "redis", true)]
+    fn a_pod_belongs_to_the_workload_that_owns_it(
+        #[case] kind: &str,
+        #[case] name: &str,
+        #[case] owner: &str,
+        #[case] owner_name: &str,
+        #[case] belongs: bool,
+    ) {
+        let pod = json!({ "metadata": { "namespace": "n", "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
+        assert_eq!(is_of(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
+    }
+}
