@@ -37,18 +37,6 @@ impl Evidence {
         &self.folder
     }
 
-    /// The run's clock.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    /// The run's secrets.
-    #[must_use]
-    pub fn redactor(&self) -> &Redactor {
-        &self.redactor
-    }
-
     /// Notes that something happened now: `fault`, `call`, `measure` and so on, with whatever belongs to it.
     pub fn timeline(&self, kind: &str, detail: Value) {
         let milliseconds = (self.clock.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
@@ -65,6 +53,11 @@ impl Evidence {
     /// From now on this value is written nowhere in this run.
     pub fn secret(&self, value: &(impl AsRef<[u8]> + ?Sized)) {
         self.redactor.secret(value.as_ref());
+    }
+
+    /// The same for every secret that the object holds.
+    pub fn secrets_of(&self, object: &Value) {
+        self.redactor.object(object);
     }
 
     /// Writes the result and the index, and returns the folder.
@@ -84,27 +77,6 @@ impl Evidence {
         // After `finish` stragglers (a log that still comes in) are of no use to anybody.
         if self.writer.send(message).is_err() {
             tracing::debug!(folder = %self.folder.display(), "evidence came after the end");
-        }
-    }
-}
-
-impl Redactor {
-    /// Takes secrets out of what a report will show of a scenario.
-    pub fn result(&self, result: &mut ScenarioResult) {
-        use crate::verdict::Outcome;
-        match &mut result.outcome {
-            Outcome::Passed => {}
-            Outcome::Failed { step, message } | Outcome::Broken { step, message } => {
-                *step = self.text(step);
-                *message = self.text(message);
-            }
-            Outcome::Unsupported { reason, .. } | Outcome::Skipped { reason } => *reason = self.text(reason),
-        }
-        for note in &mut result.notes {
-            *note = self.text(note);
-        }
-        for step in &mut result.steps {
-            step.text = self.text(&step.text);
         }
     }
 }
@@ -143,7 +115,7 @@ mod tests {
             assert_eq!(file["sha256"], format!("{:x}", Sha256::digest(&bytes)), "{file}");
             assert!(!String::from_utf8_lossy(&bytes).contains("hunter22"), "{file}");
         }
-        evidence.redactor().result(&mut result);
+        evidence.redactor.result(&mut result);
         assert_eq!(result.outcome, Outcome::Failed { step: "Then x".into(), message: "[redacted] refused".into() });
     }
 

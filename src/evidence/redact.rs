@@ -1,5 +1,6 @@
 //! Takes secrets out of everything that is written down: as they are, in base64, percent-encoded and escaped for JSON.
 
+use crate::verdict::{Outcome, ScenarioResult};
 use base64::{Engine as _, engine::general_purpose as alphabets};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
@@ -85,6 +86,24 @@ impl Redactor {
                 if clean == text { Value::Number(number) } else { Value::String(clean) }
             }
             other => other,
+        }
+    }
+
+    /// Takes secrets out of what a report will show of a scenario.
+    pub fn result(&self, result: &mut ScenarioResult) {
+        match &mut result.outcome {
+            Outcome::Passed => {}
+            Outcome::Failed { step, message } | Outcome::Broken { step, message } => {
+                *step = self.text(step);
+                *message = self.text(message);
+            }
+            Outcome::Unsupported { reason, .. } | Outcome::Skipped { reason } => *reason = self.text(reason),
+        }
+        for note in &mut result.notes {
+            *note = self.text(note);
+        }
+        for step in &mut result.steps {
+            step.text = self.text(&step.text);
         }
     }
 }

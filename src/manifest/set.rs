@@ -1,11 +1,8 @@
-//! What can be asked of a whole set, and how a mutant changes it.
+//! What can be asked of a whole set.
 
 use super::{ManifestError, ManifestSet, Object, ObjectKey, Place, yaml};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
-};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 impl ManifestSet {
     /// Reads a text as if it stood in a file of that name.
@@ -26,22 +23,10 @@ impl ManifestSet {
         self.take_in(documents)
     }
 
-    /// The object of a kind with a name, in whatever namespace; the first of several.
-    #[must_use]
-    pub fn find(&self, kind: &str, name: &str) -> Option<&Object> {
-        self.of_kind(kind).find(|object| object.name() == name)
-    }
-
     /// The object with this key.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
         self.objects.iter().find(|object| object.key() == *key)
-    }
-
-    /// The same, to change it.
-    #[must_use]
-    pub fn get_mut(&mut self, key: &ObjectKey) -> Option<&mut Object> {
-        self.objects.iter_mut().find(|object| object.key() == *key)
     }
 
     /// All objects of a kind.
@@ -50,34 +35,10 @@ impl ManifestSet {
         self.objects.iter().filter(move |object| object.kind() == kind)
     }
 
-    /// Every namespace that an object lives in, or that the set makes.
-    #[must_use]
-    pub fn namespaces(&self) -> BTreeSet<String> {
-        let made = self.of_kind("Namespace").map(Object::name);
-        self.objects.iter().map(Object::namespace).chain(made).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect()
-    }
-
-    /// Takes an object away; whether it was there.
-    pub fn remove(&mut self, key: &ObjectKey) -> bool {
-        let before = self.objects.len();
-        self.objects.retain(|object| object.key() != *key);
-        self.objects.len() < before
-    }
-
-    /// Adds the objects of a YAML text, replacing those with the same key.
-    ///
-    /// # Errors
-    /// As [`ManifestSet::parse`]; the set is then as before.
-    pub fn add(&mut self, text: &str) -> Result<(), ManifestError> {
-        let added = Self::parse(text, "(added)")?;
-        for object in added.objects {
-            let key = object.key();
-            match self.get_mut(&key) {
-                Some(old) => *old = object,
-                None => self.objects.push(object),
-            }
-        }
-        Ok(())
+    /// Adds an object that no file holds; what is said of it points to where the set begins.
+    pub fn add(&mut self, json: Value) {
+        let place = self.objects.first().map(|object| object.place.clone()).unwrap_or_default();
+        self.objects.push(Object::made(json, place));
     }
 
     /// Each object's key with its hash (see [`Object::hash`]), for evidence.

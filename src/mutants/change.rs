@@ -1,6 +1,6 @@
 //! Small typed changes to rendered objects, found by role; each says whether it found something to change.
 
-use crate::manifest::{ManifestSet, Object};
+use crate::manifest::ManifestSet;
 use serde_json::{Value, json};
 
 /// The first object of the kind and name.
@@ -17,8 +17,7 @@ pub(super) fn without(set: &mut ManifestSet, kind: &str, name: &str) -> bool {
 
 /// Adds an object where no file has one.
 pub(super) fn with(set: &mut ManifestSet, json: Value) -> bool {
-    let place = set.objects.first().map(|object| object.place.clone()).unwrap_or_default();
-    set.objects.push(Object { json, places: std::collections::BTreeMap::new(), place });
+    set.add(json);
     true
 }
 

@@ -10,12 +10,7 @@ use crate::{
 };
 use cucumber::{given, when};
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
 
 /// What a scenario runs on.
 pub(super) struct Stage {
@@ -70,7 +65,7 @@ impl World {
         let set = self.mutate(set)?;
         // Before anything of it is written down.
         for object in &set.objects {
-            self.evidence().redactor().object(&object.json);
+            self.evidence().secrets_of(&object.json);
         }
         let yaml = set.to_yaml().map_err(|error| Failure::broken(format!("{error:#}")))?;
         self.evidence().file("manifests.yaml", yaml);
@@ -177,7 +172,7 @@ impl World {
             }
             self.case.subject.remark(format!("namespace {name} is in no file; it was made for this run"));
             let json = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-            made.push(Object { json, places: BTreeMap::new(), place: Place::default() });
+            made.push(Object::made(json, Place::default()));
         }
         Ok(made)
     }
@@ -224,7 +219,7 @@ async fn a_cluster_with_the_class(world: &mut World, class: String) -> Step {
         "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
         "provisioner": standard["provisioner"], "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete",
     });
-    target.apply(&[Object { json, places: BTreeMap::new(), place: Place::default() }]).await?;
+    target.apply(&[Object::made(json, Place::default())]).await?;
     Ok(())
 }
 

@@ -136,13 +136,11 @@ pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
         }
         None => container["volumeMounts"] = json!([mount]),
     }
-    let place = set.objects.first().map(|object| object.place.clone()).unwrap_or_default();
-    let json = json!({
+    set.add(json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": { "name": "redis-data", "namespace": redis.workload.namespace },
         "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
-    });
-    set.objects.push(crate::manifest::Object { json, places: std::collections::BTreeMap::new(), place });
+    }));
     Ok(())
 }
 

@@ -200,10 +200,14 @@ pub trait Target: Send + Sync {
     async fn thaw(&self, container: &ContainerRef) -> Result<(), TargetError>;
 
     /// Takes a node's power: its processes are gone, the control plane notices by and by.
-    async fn stop_node(&self, node: &str) -> Result<(), TargetError>;
+    async fn stop_node(&self, node: &str) -> Result<(), TargetError> {
+        Err(no_node_faults(node).into())
+    }
 
     /// Gives it back: its pods' containers are started anew from what the node's disks kept.
-    async fn start_node(&self, node: &str) -> Result<(), TargetError>;
+    async fn start_node(&self, node: &str) -> Result<(), TargetError> {
+        Err(no_node_faults(node).into())
+    }
 
     /// Stops everything at once, keeps only volumes, and starts again.
     async fn restart_everything(&self) -> Result<(), TargetError>;
@@ -222,4 +226,8 @@ pub trait Target: Send + Sync {
 
     /// Takes everything down and waits until it is gone.
     async fn down(&self) -> Result<(), TargetError>;
+}
+
+fn no_node_faults(node: &str) -> Unsupported {
+    Unsupported { capability: Capability::NodeFaults, reason: format!("it has no power over node {node}") }
 }

@@ -66,7 +66,7 @@ impl Scene {
                 {
                     json["metadata"]["namespace"] = NAMESPACE.into();
                 }
-                Object { json, places: BTreeMap::new(), place: Place::default() }
+                Object::made(json, Place::default())
             })
             .collect();
         self.0.apply(&objects).await

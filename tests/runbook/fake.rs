@@ -271,14 +271,6 @@ impl Target for Fake {
         unsupported("thaw")
     }
 
-    async fn stop_node(&self, _: &str) -> Result<(), TargetError> {
-        unsupported("stop_node")
-    }
-
-    async fn start_node(&self, _: &str) -> Result<(), TargetError> {
-        unsupported("start_node")
-    }
-
     async fn restart_everything(&self) -> Result<(), TargetError> {
         unsupported("restart_everything")
     }

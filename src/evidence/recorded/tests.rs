@@ -64,12 +64,6 @@ impl Target for Fake {
     async fn thaw(&self, _: &ContainerRef) -> Result<(), TargetError> {
         no()
     }
-    async fn stop_node(&self, _: &str) -> Result<(), TargetError> {
-        no()
-    }
-    async fn start_node(&self, _: &str) -> Result<(), TargetError> {
-        no()
-    }
     async fn restart_everything(&self) -> Result<(), TargetError> {
         no()
     }
@@ -89,7 +83,7 @@ async fn calls_are_written_once_and_secrets_of_applied_objects_never() {
     let fake: Arc<dyn Target> = Arc::new(Fake { looks: AtomicU64::new(0), changes });
     let target = Recorded::new(fake, evidence.clone());
     let secret = json!({"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"password": "hunter22"}});
-    let object = Object { json: secret, places: std::collections::BTreeMap::new(), place: crate::manifest::Place::default() };
+    let object = Object::made(secret, crate::manifest::Place::default());
     target.apply(&[object]).await.expect("applied");
     let key = ObjectKey { kind: "Pod".into(), namespace: "mcp".into(), name: "redis".into() };
     for _ in 0..3 {

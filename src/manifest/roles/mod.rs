@@ -246,18 +246,4 @@ impl ManifestSet {
     pub fn environment(&self, container: &Container<'_>) -> Vec<Variable> {
         environment::variables(self, container)
     }
-
-    /// Every value that Secrets of the set hold, longest first: what must not be shown.
-    #[must_use]
-    pub fn secret_values(&self) -> Vec<String> {
-        let secrets = self.of_kind("Secret");
-        let mut values: Vec<String> = secrets
-            .flat_map(|secret| environment::keys(secret).into_iter().filter_map(move |key| environment::data(secret, &key)))
-            .map(|(value, _)| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-            .collect();
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.dedup();
-        values
-    }
 }

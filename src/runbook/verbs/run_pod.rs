@@ -52,7 +52,7 @@ pub(super) async fn run(call: &mut Call, args: Args) -> Result<(), Halt> {
         return Err(Halt::Says(format!("Error from server (AlreadyExists): pods \"{name}\" already exists")));
     }
     let place = Place::of_file(format!("kubectl run {name}"));
-    let object = Object { json: pod(&args, &key, image)?, places: BTreeMap::new(), place };
+    let object = Object::made(pod(&args, &key, image)?, place);
     let applied = call.target.apply(&[object]).await?;
     apply::say_remarks(call, &applied).await?;
     if !attach {

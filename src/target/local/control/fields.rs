@@ -252,10 +252,9 @@ mod tests {
     use super::*;
     use rstest::rstest;
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     fn pod(spec: &Value) -> Object {
-        Object { json: json!({ "kind": "Pod", "spec": spec }), places: BTreeMap::new(), place: Place::default() }
+        Object::made(json!({ "kind": "Pod", "spec": spec }), Place::default())
     }
 
     #[rstest]
