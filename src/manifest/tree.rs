@@ -1,6 +1,6 @@
 //! A YAML tree with marks, aliases shared, and its expansion into JSON with places under a limit.
 
-use super::{Place, pointer, yaml::YamlError};
+use super::{Place, pointer};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc};
 
@@ -10,6 +10,13 @@ pub(super) const MAX_DEPTH: usize = 128;
 pub(super) const MAX_NODES: usize = 1_000_000;
 /// Bytes of text, keys and pointers in one file, aliases followed.
 pub(super) const MAX_BYTES: usize = 128 << 20;
+
+/// Text that is not the YAML that Kubernetes reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct YamlError {
+    pub(super) place: Place,
+    pub(super) words: String,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mark {

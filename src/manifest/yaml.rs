@@ -6,7 +6,7 @@ use super::{
     Place,
     json::bytes,
     scalar,
-    tree::{Budget, Key, Kind, MAX_DEPTH, MAX_NODES, Mark, Node},
+    tree::{Budget, Key, Kind, MAX_DEPTH, MAX_NODES, Mark, Node, YamlError},
 };
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::Value;
@@ -23,13 +23,6 @@ pub(super) struct Document {
     pub(super) json: Value,
     pub(super) places: BTreeMap<String, Place>,
     pub(super) place: Place,
-}
-
-/// Text that is not the YAML that Kubernetes reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct YamlError {
-    pub(super) place: Place,
-    pub(super) words: String,
 }
 
 /// What a file holds: its documents (empty ones left out), and what is odd about it.

@@ -41,9 +41,7 @@ pub(super) fn variables(set: &ManifestSet, container: &Container<'_>) -> Vec<Var
     };
     for (_, from) in container.items("envFrom") {
         let prefix = from.get("prefix").and_then(Value::as_str).unwrap_or_default();
-        for (kind, field) in [("ConfigMap", "configMapRef"), ("Secret", "secretRef")] {
-            let Some(name) = from.pointer(&format!("/{field}/name")).and_then(Value::as_str) else { continue };
-            let Some(source) = neighbour(set, owner, kind, name) else { continue };
+        for source in referred_to(set, owner, from, &[("ConfigMap", "/configMapRef/name"), ("Secret", "/secretRef/name")]) {
             for key in keys(source) {
                 let Some((value, at)) = data(source, &key) else { continue };
                 put(Variable {
@@ -126,6 +124,17 @@ pub(super) fn refer(text: &str, known: &BTreeMap<String, String>) -> String {
 /// An object of the same namespace.
 pub(super) fn neighbour<'s>(set: &'s ManifestSet, of: &Object, kind: &str, name: &str) -> Option<&'s Object> {
     set.of_kind(kind).find(|object| object.name() == name && object.namespace() == of.namespace())
+}
+
+/// The objects of the same namespace that a value names, by their kinds and the pointers to their names; those that are not in the set are
+/// left out.
+pub(super) fn referred_to<'s>(
+    set: &'s ManifestSet,
+    of: &Object,
+    value: &Value,
+    names: &[(&str, &str)],
+) -> impl Iterator<Item = &'s Object> {
+    names.iter().filter_map(move |(kind, name)| neighbour(set, of, kind, value.pointer(name)?.as_str()?))
 }
 
 /// The keys of a ConfigMap or Secret.

@@ -14,6 +14,9 @@ pub(super) struct File {
     pub(super) from: Option<ObjectKey>,
 }
 
+/// Where a volume, or one source of a projected volume, names what it shows.
+const NAMES: [(&str, &str); 3] = [("ConfigMap", "/configMap/name"), ("Secret", "/secret/secretName"), ("Secret", "/secret/name")];
+
 /// All files of ConfigMaps and Secrets in a container, in the order of its mounts.
 pub(super) fn files(set: &ManifestSet, container: &Container<'_>) -> Vec<File> {
     let owner = container.workload.object;
@@ -24,11 +27,8 @@ pub(super) fn files(set: &ManifestSet, container: &Container<'_>) -> Vec<File> {
         let Some((_, volume)) = container.workload.volume(volume) else { continue };
         let projected = volume.pointer("/projected/sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for source in std::iter::once(volume).chain(projected) {
-            for (kind, field, named) in
-                [("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName"), ("Secret", "secret", "name")]
-            {
-                let Some(name) = source.pointer(&format!("/{field}/{named}")).and_then(Value::as_str) else { continue };
-                let Some(object) = environment::neighbour(set, owner, kind, name) else { continue };
+            for object in environment::referred_to(set, owner, source, &NAMES) {
+                let field = if object.kind() == "Secret" { "secret" } else { "configMap" };
                 for (below, key) in entries(object, source.get(field).unwrap_or(&Value::Null)) {
                     let Some(path) = seen_at(path, text("subPath").unwrap_or_default(), &below) else { continue };
                     let Some((content, at)) = environment::data(object, &key) else { continue };
