@@ -45,25 +45,42 @@ fn push(open: &mut [(Option<Vec<Step>>, Vec<Node>)], node: Node) {
     }
 }
 
+/// Which letters are quoted, as a text is read from left to right.
+#[derive(Default)]
+struct Quotes {
+    open: Option<char>,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Takes the next letter; whether it stands for itself, outside of quotes and behind no backslash.
+    fn is_bare(&mut self, letter: char) -> bool {
+        match (self.open, letter) {
+            _ if self.escaped => self.escaped = false,
+            (_, '\\') => self.escaped = true,
+            (Some(open), letter) if open == letter => self.open = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => self.open = Some(letter),
+            (None, _) => return true,
+        }
+        false
+    }
+}
+
 /// Where the action's closing brace is, quoted ones apart.
 fn end_of_action(action: &str) -> Result<usize, PathError> {
-    let mut quote = None;
-    let mut escaped = false;
+    let mut quotes = Quotes::default();
     let mut depth = 0;
     for (at, letter) in action.char_indices() {
-        match (quote, letter) {
-            _ if escaped => escaped = false,
-            (_, '\\') => escaped = true,
-            (Some(open), letter) if open == letter => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(letter),
-            (None, '}') => return Ok(at),
-            (None, '[') => depth += 1,
-            (None, ']') => depth -= 1,
-            (None, _) => {}
+        match letter {
+            letter if !quotes.is_bare(letter) => {}
+            '}' => return Ok(at),
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
         }
     }
-    wrong(match (quote, depth) {
+    wrong(match (quotes.open, depth) {
         (Some(_), _) => "unterminated quoted string",
         (None, 1..) => "unterminated array",
         (None, _) => "unclosed action",
@@ -152,20 +169,15 @@ fn field(text: &str) -> (Option<Step>, &str) {
 }
 
 fn end_of_bracket(text: &str) -> Result<usize, PathError> {
-    let mut quote = None;
+    let mut quotes = Quotes::default();
     let mut depth = 0;
-    let mut escaped = false;
     for (at, letter) in text.char_indices() {
-        match (quote, letter) {
-            _ if escaped => escaped = false,
-            (_, '\\') => escaped = true,
-            (Some(open), letter) if open == letter => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(letter),
-            (None, '[') => depth += 1,
-            (None, ']') if depth == 0 => return Ok(at),
-            (None, ']') => depth -= 1,
-            (None, _) => {}
+        match letter {
+            letter if !quotes.is_bare(letter) => {}
+            '[' => depth += 1,
+            ']' if depth == 0 => return Ok(at),
+            ']' => depth -= 1,
+            _ => {}
         }
     }
     wrong("unterminated array")
