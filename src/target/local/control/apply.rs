@@ -12,7 +12,13 @@ use super::{
 };
 use crate::{
     manifest::{Object, json as manifest_json, selector},
-    target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, local::image::Image},
+    target::{
+        Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram,
+        local::{
+            image::{Image, Programs},
+            runtime,
+        },
+    },
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
@@ -109,7 +115,7 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
             Ok(_) => continue,
             Err(missing) => missing,
         };
-        if super::super::image::Programs::is_redis(image) {
+        if Programs::is_redis(image) {
             // Without Redis there is nothing to prove.
             return Err(missing);
         }
@@ -125,7 +131,7 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
             "Requests of CPU and memory are not counted: each node here takes any number of pods, and CPU is not limited.".to_owned(),
         );
     }
-    let facts = super::super::runtime::facts();
+    let facts = runtime::facts();
     if let Err(reason) = &facts.run_as_user
         && list(spec, "/containers").iter().any(runs)
     {

@@ -14,7 +14,10 @@ mod volumes;
 mod watching;
 
 use super::{
-    super::{node, runtime::Network},
+    super::{
+        node,
+        runtime::{self, Network},
+    },
     cluster::Cluster,
     json::text,
     pods,
@@ -122,7 +125,7 @@ impl Kubelets {
 
 /// Whether files can be given to other users and groups here.
 fn has_users() -> bool {
-    super::super::runtime::facts().run_as_user.is_ok()
+    runtime::facts().run_as_user.is_ok()
 }
 
 /// Where the containers of a cluster log to.

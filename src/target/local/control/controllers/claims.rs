@@ -5,7 +5,7 @@ mod provision;
 
 use super::{
     super::{
-        defaults, deletion,
+        admission, defaults, deletion,
         events::{self, Level},
         json::{self, key_of, list, text},
         pods,
@@ -24,7 +24,7 @@ const SOURCE: &str = "persistentvolume-controller";
 /// Lets a claim in: with its defaults and, where it names no class, the default one.
 pub(in super::super) fn admit(store: &Store, mut claim: Value) -> Result<Arc<Value>, Refusal> {
     defaults::fill(&mut claim);
-    super::super::admission::check_new(&claim)?;
+    admission::check_new(&claim)?;
     if claim["metadata"]["labels"].is_null()
         && let Some(metadata) = claim["metadata"].as_object_mut()
     {

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        events::{self, Level},
         json::{self, list, number, text},
         pods, random,
     },
@@ -55,14 +56,7 @@ fn one(context: &Context<'_>, set: &Value) {
         json::set(&mut pod, "/metadata/labels/controller-revision-hash", hash.clone().into());
         if let Err(refusal) = pods::create(context.store, pod, context.options.toleration) {
             let words = format!("Error creating: {refusal}");
-            super::super::events::tell_once(
-                context.store,
-                set,
-                super::super::events::Level::Warning,
-                "FailedCreate",
-                &words,
-                "daemonset-controller",
-            );
+            events::tell_once(context.store, set, Level::Warning, "FailedCreate", &words, "daemonset-controller");
         }
     }
     if set["spec"]["updateStrategy"]["type"] != "OnDelete" {

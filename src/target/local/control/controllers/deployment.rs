@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        clock,
         events::{self, Level},
         json::{self, number, set_condition, text},
         pods, random,
@@ -151,9 +152,7 @@ fn status(context: &Context<'_>, deployment: &Value, replicas: i64, limits: Limi
         .map(|field| number(before, &format!("/status/{field}")).unwrap_or(0))
         .collect();
     let moved = stood != progress || json::number(before, "/status/observedGeneration") != number(before, "/metadata/generation");
-    let since = json::condition(before, "Progressing")
-        .map(|condition| super::super::clock::since(&condition["lastUpdateTime"]))
-        .unwrap_or_default();
+    let since = json::condition(before, "Progressing").map(|condition| clock::since(&condition["lastUpdateTime"])).unwrap_or_default();
     if !complete && !moved && since < deadline {
         context.look_again(deadline.saturating_sub(since));
     }
@@ -193,7 +192,7 @@ fn status(context: &Context<'_>, deployment: &Value, replicas: i64, limits: Limi
         set_condition(deployment, "Progressing", status, reason, &words);
         let conditions = deployment["status"]["conditions"].as_array_mut();
         if let Some(condition) = conditions.into_iter().flatten().find(|condition| condition["type"] == "Progressing") {
-            condition["lastUpdateTime"] = stamp.unwrap_or_else(super::super::clock::now);
+            condition["lastUpdateTime"] = stamp.unwrap_or_else(clock::now);
         }
     });
 }

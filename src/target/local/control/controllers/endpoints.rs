@@ -3,7 +3,7 @@
 use super::{
     super::{
         json::{self, labels, list, map, text},
-        pods,
+        pods, random,
     },
     Context,
 };
@@ -88,7 +88,7 @@ fn slices(context: &Context<'_>, service: &Value, pods: &[Arc<Value>]) {
     let mine = |slice: &Arc<Value>| json::is_controlled_by(slice, service);
     let mut left: Vec<Arc<Value>> = context.store.list("EndpointSlice", Some(namespace)).into_iter().filter(mine).collect();
     for (index, (ports, endpoints)) in groups.into_values().enumerate() {
-        let slice_name = format!("{name}-{}", &super::super::random::hash(&format!("{}{index}", text(service, "/metadata/uid")))[..5]);
+        let slice_name = format!("{name}-{}", &random::hash(&format!("{}{index}", text(service, "/metadata/uid")))[..5]);
         left.retain(|slice| text(slice, "/metadata/name") != slice_name);
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        deletion,
         events::{self, Level},
         json::{self, entry, key_of, list, number, text},
         pods, random,
@@ -64,14 +65,7 @@ fn step(context: &Context<'_>, set: &Value, current: &str, update: &str) {
         pods.iter().rev().filter(|(ordinal, _)| !(start..end).contains(*ordinal)).map(|(ordinal, pod)| (*ordinal, pod.clone())).collect();
     for (_, pod) in &condemned {
         if !pods::is_terminating(pod) {
-            pods::delete(context.store, pod, None);
-            tell(
-                context,
-                set,
-                Level::Normal,
-                "SuccessfulDelete",
-                &format!("delete Pod {} in StatefulSet {} successful", name(pod), name(set)),
-            );
+            delete(context, set, pod);
         }
         if ordered {
             return;
@@ -83,14 +77,7 @@ fn step(context: &Context<'_>, set: &Value, current: &str, update: &str) {
     pods.retain(|ordinal, _| (start.max(partition)..end).contains(ordinal));
     for pod in pods.values().rev() {
         if text(pod, REVISION) != update && !pods::is_terminating(pod) {
-            pods::delete(context.store, pod, None);
-            tell(
-                context,
-                set,
-                Level::Normal,
-                "SuccessfulDelete",
-                &format!("delete Pod {} in StatefulSet {} successful", name(pod), name(set)),
-            );
+            delete(context, set, pod);
             return;
         }
         if !settled(context, set, pod) {
@@ -262,10 +249,16 @@ fn scaled_claims(context: &Context<'_>, set: &Value, start: i64, end: i64) {
             let Some(ordinal) = name(&claim).strip_prefix(&prefix).and_then(|ordinal| ordinal.parse::<i64>().ok()) else { continue };
             let pod = key_of("Pod", namespace, &format!("{}-{ordinal}", name(set)));
             if !(start..end).contains(&ordinal) && context.store.get(&pod).is_none() {
-                super::super::deletion::delete(context.store, &claim, None);
+                deletion::delete(context.store, &claim, None);
             }
         }
     }
+}
+
+fn delete(context: &Context<'_>, set: &Value, pod: &Value) {
+    pods::delete(context.store, pod, None);
+    let words = format!("delete Pod {} in StatefulSet {} successful", name(pod), name(set));
+    tell(context, set, Level::Normal, "SuccessfulDelete", &words);
 }
 
 fn name(object: &Value) -> &str {

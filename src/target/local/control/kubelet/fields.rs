@@ -1,6 +1,9 @@
 //! The downward API: fields of the pod and resources of its containers as text.
 
-use super::super::json::{list, text};
+use super::super::{
+    json::{list, text},
+    machine,
+};
 use crate::manifest::Quantity;
 use serde_json::Value;
 
@@ -44,7 +47,7 @@ pub(super) fn resource(pod: &Value, container: &Value, reference: &Value) -> Res
     let amount = |value: &Value| Quantity::of(value).ok();
     let amount_here = match container["resources"][kind].get(name).and_then(amount) {
         Some(value) => value,
-        None if kind == "limits" => super::super::machine::allocatable(name).map(Quantity::from).unwrap_or_default(),
+        None if kind == "limits" => machine::allocatable(name).map(Quantity::from).unwrap_or_default(),
         None => Quantity::default(),
     };
     let divisor = reference.get("divisor").and_then(amount).filter(|divisor| *divisor > Quantity::default());

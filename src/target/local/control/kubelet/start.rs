@@ -4,7 +4,7 @@ use super::{
     super::{
         super::{
             image::Image,
-            runtime::{ContainerSpec, Root},
+            runtime::{self, ContainerSpec, Root},
         },
         addresses,
         cluster::Cluster,
@@ -38,7 +38,7 @@ pub(super) fn specification(from: Ingredients<'_>) -> Result<ContainerSpec, Stri
     let Ingredients { cluster, pod, container, image, volumes, log } = from;
     let passwd = image.files.get(Path::new("/etc/passwd")).map(|(content, ..)| String::from_utf8_lossy(content).into_owned());
     let mut user = security::user(pod, container, image.user, passwd.as_deref())?;
-    let single = super::super::super::runtime::facts().run_as_user.is_err();
+    let single = runtime::facts().run_as_user.is_err();
     if single {
         user = (0, 0, Vec::new());
     }

@@ -3,6 +3,7 @@
 use super::super::{
     super::{
         json::{key_of, text},
+        options::DISK,
         store::Store,
     },
     Context,
@@ -49,5 +50,5 @@ pub(in super::super) fn waits_for_consumer(context: &Context<'_>, claim: &Value)
 
 /// Whether somebody here really expands volumes of the class.
 pub(super) fn has_resizer(class: &Value) -> bool {
-    class["provisioner"] == super::super::super::options::DISK && class["parameters"]["resizer"] == "true"
+    class["provisioner"] == DISK && class["parameters"]["resizer"] == "true"
 }

@@ -15,20 +15,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A container as it runs, or as it ran last.
 #[derive(Clone, Debug, Default)]
-pub(in super::super::super) struct Instance {
+pub(in crate::target::local::control) struct Instance {
     /// Its main process, while it has one.
-    pub(in super::super::super) running: Option<Running>,
+    pub(in crate::target::local::control) running: Option<Running>,
     /// `restartCount`.
-    pub(in super::super::super) restarts: u32,
+    pub(in crate::target::local::control) restarts: u32,
     /// What it wrote.
-    pub(in super::super::super) log: PathBuf,
+    pub(in crate::target::local::control) log: PathBuf,
     /// What the one before it wrote.
-    pub(in super::super::super) previous: Option<PathBuf>,
+    pub(in crate::target::local::control) previous: Option<PathBuf>,
 }
 
 /// The running parts of a pod.
 #[derive(Debug)]
-pub(in super::super::super) struct PodRuntime {
+pub(in crate::target::local::control) struct PodRuntime {
     node: String,
     power: CancellationToken,
     gone: CancellationToken,
@@ -59,12 +59,12 @@ impl PodRuntime {
     }
 
     /// The pod's node.
-    pub(in super::super::super) fn node(&self) -> &str {
+    pub(in crate::target::local::control) fn node(&self) -> &str {
         &self.node
     }
 
     /// The container as it is now.
-    pub(in super::super::super) fn container(&self, name: &str) -> Option<Instance> {
+    pub(in crate::target::local::control) fn container(&self, name: &str) -> Option<Instance> {
         self.parts().containers.get(name).cloned()
     }
 
