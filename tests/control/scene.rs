@@ -14,7 +14,6 @@ use redis_conformance::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     ops::Deref,
     sync::{
         Arc, LazyLock,
