@@ -182,7 +182,7 @@ impl World {
         let comparison = client.compare(&ledger, &endpoint).await?;
         self.evidence().timeline("comparison", serde_json::to_value(&comparison)?);
         if let Some(outage) = ledger.outage() {
-            self.note(outage.to_string());
+            self.note(outage.with_loss(&comparison).to_string());
         }
         Ok((ledger, comparison))
     }

@@ -41,7 +41,7 @@ pub struct Comparison {
 }
 
 /// Acknowledged writes that were lost or changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Loss {
     /// How many.
     pub writes: usize,

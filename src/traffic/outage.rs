@@ -21,7 +21,7 @@ pub struct Outage {
     pub unknown: usize,
     /// The first failure's text.
     pub reason: String,
-    /// What the comparison found lost.
+    /// What the comparison found lost, which may be nothing; `None` before there was one.
     pub loss: Option<Loss>,
 }
 
@@ -56,7 +56,7 @@ impl Outage {
     /// With what was lost over it.
     #[must_use]
     pub fn with_loss(mut self, comparison: &Comparison) -> Self {
-        self.loss.clone_from(&comparison.loss);
+        self.loss = Some(comparison.loss.clone().unwrap_or_default());
         self
     }
 
@@ -69,7 +69,8 @@ impl Outage {
     /// From the first acknowledged write that was lost until the outage began: zero where nothing was lost.
     #[must_use]
     pub fn recovery_point(&self) -> Duration {
-        self.loss.as_ref().map_or(Duration::ZERO, |loss| Duration::from_nanos(self.began_unix_ns.saturating_sub(loss.first_unix_ns)))
+        let lost = self.loss.as_ref().filter(|loss| loss.writes > 0);
+        lost.map_or(Duration::ZERO, |loss| Duration::from_nanos(self.began_unix_ns.saturating_sub(loss.first_unix_ns)))
     }
 }
 
