@@ -110,6 +110,12 @@ impl Comparison {
     pub fn is_whole(&self) -> bool {
         self.acknowledged > 0 && self.lost == 0 && self.changed == 0 && self.phantom == 0
     }
+
+    /// Nothing of what was acknowledged is there, not even changed.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.acknowledged > 0 && self.lost == self.acknowledged && self.phantom == 0
+    }
 }
 
 impl fmt::Display for Comparison {
