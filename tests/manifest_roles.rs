@@ -110,6 +110,13 @@ fn a_container_is_what_it_runs(#[case] container: &str, #[case] role: &str) {
 )]
 #[case("volumeMounts: [{name: claim, mountPath: /srv}]\nworkingDir: /srv", "/srv", "kept")]
 #[case("volumeMounts: [{name: claim, mountPath: /srv/x}]\nworkingDir: /srv\nargs: [--dir, ./x]", "/srv/x", "kept")]
+#[case("volumeMounts: [{name: claim, mountPath: /srv}]\ncommand: [sh, -c, 'cd /srv && exec redis-server']", "/srv", "kept")]
+#[case(
+    "volumeMounts: [{name: claim, mountPath: /data}]\ncommand: [sh, -c, 'mkdir -p in && cd in; redis-server --dir ./x']",
+    "/data/in/x",
+    "kept"
+)]
+#[case("volumeMounts: [{name: claim, mountPath: /data}]\ncommand: [sh, -c, 'redis-server & cd /tmp; wait']", "/data", "kept")]
 fn data_is_where_redis_really_writes(#[case] container: &str, #[case] dir: &str, #[case] volume: &str) {
     let redis = redis(&format!("image: redis:7\n{container}"));
     assert_eq!(redis.data.dir, dir);

@@ -49,22 +49,16 @@ impl Volume {
     pub fn outlives_the_pod(&self) -> bool {
         match self {
             Self::Claim { .. } | Self::Template { .. } | Self::HostPath { .. } => true,
-            Self::Other { kind } => matches!(
-                kind.as_str(),
-                "nfs"
-                    | "csi"
-                    | "cephfs"
-                    | "awsElasticBlockStore"
-                    | "gcePersistentDisk"
-                    | "azureDisk"
-                    | "azureFile"
-                    | "iscsi"
-                    | "fc"
-                    | "glusterfs"
-                    | "rbd"
-            ),
+            // Every kind that is not made for the pod and from the cluster's own objects is kept somewhere else: nfs, csi, vsphereVolume …
+            Self::Other { kind } => !self.is_read_only() && !matches!(kind.as_str(), "ephemeral" | "gitRepo"),
             Self::EmptyDir { .. } | Self::Unknown { .. } | Self::Container => false,
         }
+    }
+
+    /// Whether nothing can be written there: it shows files that others hold.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Other { kind } if matches!(kind.as_str(), "configMap" | "secret" | "projected" | "downwardAPI" | "image"))
     }
 }
 
@@ -161,6 +155,17 @@ mod tests {
     #[case("/", "/data", false)]
     fn a_path_is_within_another_by_whole_parts(#[case] inner: &str, #[case] outer: &str, #[case] within: bool) {
         assert_eq!(is_within(inner, outer), within);
+    }
+
+    #[rstest]
+    #[case("nfs", true)]
+    #[case("vsphereVolume", true)]
+    #[case("portworxVolume", true)]
+    #[case("ephemeral", false)]
+    #[case("configMap", false)]
+    #[case("projected", false)]
+    fn what_is_not_made_for_the_pod_outlives_it(#[case] kind: &str, #[case] outlives: bool) {
+        assert_eq!(Volume::Other { kind: kind.to_owned() }.outlives_the_pod(), outlives);
     }
 
     #[test]

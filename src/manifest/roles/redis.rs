@@ -55,13 +55,10 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
     let tls_port = number("tls-port").filter(|port| *port != 0);
     let ports = [Some(port).filter(|port| *port != 0), tls_port];
     let services = ports.into_iter().flatten().flat_map(|port| around::services(set, workload, port)).collect();
-    let working = container.json.get("workingDir").and_then(Value::as_str).unwrap_or("/data");
+    let (working, working_place) = working(seen);
     let (dir, dir_place) = match config.setting("dir") {
-        Some(setting) => {
-            let dir = setting.values.first().map(String::as_str).unwrap_or_default();
-            (if dir.starts_with('/') { dir.to_owned() } else { format!("{working}/{dir}") }, setting.place.clone())
-        }
-        None => (working.to_owned(), workload.object.place_of(&container.pointer)),
+        Some(setting) => (below(&working, setting.values.first().map(String::as_str).unwrap_or_default()), setting.place.clone()),
+        None => (working, working_place),
     };
     let data = data::behind(set, container, data::clean(&dir), dir_place);
     let words = || seen.start.commands.iter().flat_map(|(command, _)| &command.words);
@@ -86,6 +83,27 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
         policies: around::selecting(set, workload, "NetworkPolicy", "/spec/podSelector"),
         config,
     }
+}
+
+/// The directory in which the server is started, and where that is decided: the container's, after each `cd` of the script before it.
+fn working(seen: &Seen<'_>) -> (String, Place) {
+    let (container, owner) = (&seen.container, seen.container.workload.object);
+    let given = container.json.get("workingDir").and_then(Value::as_str).unwrap_or("/data");
+    let mut working = (given.to_owned(), owner.place_of(&container.pointer));
+    let is_server = |program: &String| program.rsplit('/').next().is_some_and(|name| name.ends_with("-server"));
+    for (command, above) in seen.start.commands.iter().take_while(|(command, _)| !command.words.first().is_some_and(is_server)) {
+        if let [program, .., folder] = command.words.as_slice()
+            && program == "cd"
+        {
+            working = (below(&working.0, folder), Place { line: above.line + command.line, ..above.clone() });
+        }
+    }
+    working
+}
+
+/// A path as a process in this directory takes it.
+fn below(directory: &str, path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{directory}/{path}") }
 }
 
 /// The password that clients must give, traced back to its Secret where its text leads there.
