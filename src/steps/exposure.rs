@@ -1,7 +1,11 @@
 //! Phrases about who can reach Redis from outside the cluster, by the manifests.
 
-use super::{Failure, Step, World};
-use crate::manifest::Object;
+use super::{
+    Failure, Step, World,
+    servers::{services, targets},
+    workload::Redis,
+};
+use crate::manifest::{ManifestSet, Object, Roles, Workload};
 use cucumber::then;
 use serde_json::Value;
 
@@ -9,8 +13,9 @@ use serde_json::Value;
 async fn no_object_exposes_redis(world: &mut World) -> Step {
     let (workload, redis) = (world.redis_object()?, world.redis()?);
     let set = world.set()?;
-    for key in redis.services() {
-        let Some(service) = set.objects.iter().find(|object| object.key() == *key) else { continue };
+    let services = openings(set.as_ref(), &redis);
+    for service in &services {
+        let key = service.key();
         let kind = service.json.pointer("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP");
         if kind != "ClusterIP" {
             return Err(Failure::violated_at(service.place_of("/spec/type"), format!("{key} is of type {kind}")));
@@ -25,8 +30,6 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
                 return Err(Failure::violated_at(object.place.clone(), format!("{} leads to {key}", object.key())));
             }
         }
-    }
-    for key in redis.services() {
         // ingress-nginx publishes whole ports by a ConfigMap: `"6379": namespace/service:port`.
         let target = format!("{}/{}:", key.namespace, key.name);
         let publishes = |object: &&Object| {
@@ -53,6 +56,24 @@ async fn no_object_exposes_redis(world: &mut World) -> Step {
         }
     }
     Ok(())
+}
+
+/// The Services that lead into the pod of Redis: to Redis or to something beside it, which may hand on to Redis whatever it is sent. One that
+/// leads to nothing but an exporter shows figures alone.
+fn openings<'set>(set: &'set ManifestSet, redis: &Redis) -> Vec<&'set Object> {
+    let Some(workload) = set.get(&redis.workload).and_then(Workload::of) else { return Vec::new() };
+    let roles = Roles::of(set);
+    let figures: Vec<u64> =
+        roles.exporters.iter().filter(|exporter| exporter.id.workload == redis.workload).map(|exporter| exporter.port.into()).collect();
+    let shows_figures = |service: &&Object| {
+        let ports: Vec<u64> = service.items_at("/spec/ports").filter_map(|(_, port)| port["port"].as_u64()).collect();
+        let leads_to_figures = |port: &u64| {
+            let targets = targets(std::slice::from_ref(service), &workload, *port);
+            !targets.is_empty() && targets.iter().all(|target| figures.contains(target))
+        };
+        !ports.is_empty() && ports.iter().all(leads_to_figures)
+    };
+    services(set, &workload).filter(|service| !shows_figures(service)).collect()
 }
 
 /// Kinds that lead traffic from outside to a Service.

@@ -42,7 +42,9 @@ async fn redis_mounts_the_claim(world: &mut World, claim: String) -> Step {
     let (workload, redis) = redis(world)?;
     let data = &redis.role.data;
     // A mount below takes its part of the data away from the claim: `appendonlydir` on an emptyDir is not kept.
-    if let Some((path, volume)) = data.below.iter().find(|(_, volume)| !matches!(volume, Volume::Claim { name, .. } if *name == claim)) {
+    // What only shows files of a ConfigMap or Secret takes nothing: Redis cannot write there.
+    let takes = |volume: &Volume| !volume.is_read_only() && !matches!(volume, Volume::Claim { name, .. } if *name == claim);
+    if let Some((path, volume)) = data.below.iter().find(|(_, volume)| takes(volume)) {
         let place = workload.place_of(&format!("{}/volumeMounts", redis.container_pointer()));
         return Err(Failure::violated_at(place, format!("{path}, below the data directory {}, is on {}", data.dir, describe(volume))));
     }
@@ -161,17 +163,34 @@ async fn the_probe_runs(world: &mut World, probe: String, command: String, delay
 }
 
 /// Whether it is the command's own end that a probe ends with. A shell around it and a pipe to a stricter judge change nothing of what is
-/// asked; `|| true` and whatever comes after a `;` decide in its place.
+/// asked; `|| true`, whatever comes after a `;` and a pipe to what never fails (`| cat`) decide in its place.
 fn decides(words: &[&str], command: &str) -> bool {
     let script = match words {
         [shell, options, script] if shell.ends_with("sh") && options.starts_with('-') && options.ends_with('c') => (*script).to_owned(),
         plain => plain.join(" "),
     };
     let script = script.trim();
-    let script = script.strip_prefix("exec ").unwrap_or(script);
-    let Some(rest) = script.strip_prefix(command).map(str::trim) else { return false };
-    let is_alone = !rest.contains("||") && !rest.contains(';') && !rest.contains('&') && !rest.contains('\n');
-    rest.is_empty() || (is_alone && (rest.starts_with('|') || rest.starts_with('>') || rest.starts_with("2>")))
+    let script = script.strip_prefix("exec ").unwrap_or(script).trim_start();
+    // Wherever the program lies, it is the same one.
+    let program = script.split_whitespace().next().unwrap_or_default();
+    let folder = program.rfind('/').map_or(0, |slash| slash + 1);
+    let Some(rest) = script[folder..].strip_prefix(command) else { return false };
+    if !rest.is_empty() && !rest.starts_with([' ', '|', '>']) {
+        return false;
+    }
+    let is_alone = !rest.contains("||") && !rest.contains(';') && !rest.contains('\n') && !rest.replace(">&", "").contains('&');
+    let mut stages = rest.split('|').map(str::trim);
+    // What stands beside the command itself sends its output elsewhere, or asks something else.
+    let first = stages.next().unwrap_or_default();
+    let mut is_file = false;
+    let is_sent_away = first.split_whitespace().all(|word| std::mem::replace(&mut is_file, word.ends_with('>')) || word.contains('>'));
+    // grep fails where what it looks for is not said.
+    let judges = stages.all(|stage| {
+        let mut words = stage.split_whitespace();
+        words.next().is_some_and(|program| matches!(program, "grep" | "egrep" | "fgrep"))
+            && words.all(|word| !(word.starts_with('-') && !word.starts_with("--") && word.contains('v')) && word != "--invert-match")
+    });
+    is_alone && is_sent_away && judges
 }
 
 #[then("Redis must not run as root and must not escalate its privileges")]
@@ -233,6 +252,14 @@ mod tests {
     #[case(&["sh", "-c", "redis-cli ping || true"], false)]
     #[case(&["sh", "-c", "redis-cli ping; exit 0"], false)]
     #[case(&["sh", "-c", "redis-cli ping | cat || true"], false)]
+    #[case(&["sh", "-c", "redis-cli ping > /dev/null 2>&1"], true)]
+    #[case(&["/usr/local/bin/redis-cli", "ping"], true)]
+    #[case(&["sh", "-c", "redis-cli ping | cat"], false)]
+    #[case(&["sh", "-c", "redis-cli ping | tee /tmp/x"], false)]
+    #[case(&["sh", "-c", "redis-cli ping | grep -v ERR"], false)]
+    #[case(&["sh", "-c", "redis-cli ping &"], false)]
+    #[case(&["redis-cli", "ping", "-h", "elsewhere"], false)]
+    #[case(&["redis-cli", "pingpong"], false)]
     #[case(&["echo", "redis-cli ping"], false)]
     #[case(&["sh", "-c", "true # redis-cli ping"], false)]
     #[case(&[], false)]

@@ -67,6 +67,18 @@ async fn the_next_available_is(world: &mut World, name: String, expected: u64) -
         let place = Place { line: line as u64, ..Place::of_file(&path) };
         return Err(Failure::violated_at(place, format!("the next is said to be {number}, where the document says {expected}")));
     }
+    // The page must not contradict itself.
+    let markdown = Document::parse(&text, &path);
+    let taken = markdown.table(&["Redis DB"]).and_then(|table| {
+        let column = table.column("Redis DB")?;
+        table.rows.iter().find(|row| row.cell(column).trim().parse() == Ok(number))
+    });
+    if let Some(row) = taken {
+        return Err(Failure::violated_at(
+            row.place.clone(),
+            format!("{number} is said to be the next available, and the table gives it away"),
+        ));
+    }
     let taken: Vec<u64> = databases(world.set()?.as_ref()).into_iter().filter_map(|server| server.database).collect();
     if taken.contains(&number) {
         return Err(Failure::violated_at(
@@ -131,7 +143,7 @@ pub(super) fn ports_of(set: &ManifestSet, workload: &ObjectKey) -> Option<(Objec
 }
 
 /// The Services that select the workload's pods.
-fn services<'set>(set: &'set ManifestSet, workload: &Workload<'set>) -> impl Iterator<Item = &'set Object> {
+pub(super) fn services<'set>(set: &'set ManifestSet, workload: &Workload<'set>) -> impl Iterator<Item = &'set Object> {
     let (labels, namespace) = (workload.labels(), workload.object.namespace().to_owned());
     set.of_kind("Service").filter(move |service| {
         let selector = service.at("/spec/selector").and_then(Value::as_object);
@@ -193,7 +205,9 @@ async fn the_servers_use_these_databases(world: &mut World, step: &gherkin::Step
         let set = world.set()?;
         let Some(workload) = Workload::of(&server.workload) else { continue };
         if let Some((listens, place)) = variable(set.as_ref(), &workload, "MCP_PORT")
-            && !targets(set.as_ref(), &workload, port).iter().any(|target| target.to_string() == listens.trim())
+            && !targets(&services(set.as_ref(), &workload).collect::<Vec<_>>(), &workload, port)
+                .iter()
+                .any(|target| target.to_string() == listens.trim())
         {
             let name = server.workload.key();
             return Err(Failure::violated_at(place, format!("the Service on port {port} leads past {name}, whose MCP_PORT is {listens}")));
@@ -211,10 +225,11 @@ async fn the_servers_use_these_databases(world: &mut World, step: &gherkin::Step
     Ok(())
 }
 
-/// The ports of the pod to which the Services' port leads.
-fn targets(set: &ManifestSet, workload: &Workload<'_>, port: u64) -> Vec<u64> {
+/// The ports of the pod to which a port of these Services leads.
+pub(super) fn targets(services: &[&Object], workload: &Workload<'_>, port: u64) -> Vec<u64> {
     let named = |name: &str| workload.containers().filter(|container| !container.init).find_map(|container| container.port_named(name));
-    services(set, workload)
+    services
+        .iter()
         .flat_map(|service| service.items_at("/spec/ports").map(|(_, entry)| entry).collect::<Vec<_>>())
         .filter(|entry| entry["port"].as_u64() == Some(port))
         .filter_map(|entry| match &entry["targetPort"] {
