@@ -3,7 +3,7 @@
 use super::{Failure, Step, World, live::last_event};
 use crate::{
     fault::key_of,
-    manifest::{Place, json::holds},
+    manifest::{Place, json::holds, roles::Data},
     target::ContainerRef,
     traffic::{Answer, Endpoint, Limits},
     wait::{Look, Until},
@@ -33,15 +33,21 @@ impl World {
             .await
     }
 
-    /// `redis-cli` in Redis' own container, with its password if it has one.
-    pub(super) async fn redis_cli(&mut self, container: &ContainerRef, words: &[&str]) -> Step<String> {
-        let password = self.password()?;
-        let mut command = vec!["redis-cli", "--no-auth-warning"];
+    /// `redis-cli` in Redis' own container, with its port and its password if it has one: what it says, or with what it fails.
+    pub(super) async fn redis_cli(&mut self, container: &ContainerRef, words: &[&str]) -> Step<Result<String, String>> {
+        let (password, port) = (self.password()?, self.redis()?.role.port.to_string());
+        let mut command = vec!["redis-cli", "-p", &port, "--no-auth-warning"];
         if let Some(password) = &password {
             command.extend(["-a", password.expose()]);
         }
         command.extend(words);
-        self.ask(container, &command).await
+        let output = self.target().await?.exec(container, &command, b"").await?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        Ok(if output.code == 0 {
+            Ok(said(&output.stdout))
+        } else {
+            Err(format!("{} {}", said(&output.stdout), said(&output.stderr)).trim().to_owned())
+        })
     }
 
     /// Where the manifests decide on one of these settings: the line that sets it, else the container of Redis.
@@ -70,6 +76,11 @@ impl World {
 
     /// One setting of the running Redis.
     pub(super) async fn setting(&mut self, name: &str) -> Step<String> {
+        self.setting_if_known(name).await?.ok_or_else(|| Failure::violated(format!("Redis knows no setting {name}")))
+    }
+
+    /// One setting of the running Redis; `None` where its version has none of that name.
+    async fn setting_if_known(&mut self, name: &str) -> Step<Option<String>> {
         let endpoint = self.endpoint(0).await?;
         let reply = self.client().await?.command(&endpoint, &["CONFIG", "GET", name]).await?;
         let answer = match reply.answer {
@@ -80,9 +91,10 @@ impl World {
             }
             Answer::Unknown(reason) => return Err(Failure::violated(format!("CONFIG GET {name} gets no answer: {reason}"))),
         };
-        match answer.as_array().and_then(|pair| pair.get(1)).and_then(Value::as_str) {
-            Some(value) => Ok(value.to_owned()),
-            None => Err(Failure::violated(format!("Redis answers CONFIG GET {name} with {answer}"))),
+        match answer.as_array().map(Vec::as_slice) {
+            Some([]) => Ok(None),
+            Some([_, Value::String(value)]) => Ok(Some(value.clone())),
+            _ => Err(Failure::violated(format!("Redis answers CONFIG GET {name} with {answer}"))),
         }
     }
 }
@@ -231,13 +243,20 @@ async fn the_data_directory_does_not_hold(world: &mut World, name: String) -> St
 
 #[then("the data directory is empty")]
 async fn the_data_directory_is_empty(world: &mut World) -> Step {
-    let (directory, names) = data_directory(world).await?;
+    let (directory, mut names) = data_directory(world).await?;
+    let redis = world.redis()?;
+    names.retain(|name| !is_shown(&redis.role.data, &format!("{}/{name}", directory.trim_end_matches('/'))));
     if names.is_empty() {
         return Ok(());
     }
     // What is found there tells which setting wrote it.
     let settings: &[&str] = if names.iter().any(|name| name.starts_with("appendonly")) { &["appendonly"] } else { &["save"] };
     Err(Failure::violated(format!("{directory} holds {}", names.join(", "))).pointing_to(world.place_of_setting(settings)))
+}
+
+/// Whether a path below the data directory is a file that a ConfigMap or Secret brings, or leads to one: nothing that Redis wrote.
+fn is_shown(data: &Data, path: &str) -> bool {
+    data.below.iter().any(|(mount, volume)| volume.is_read_only() && std::path::Path::new(mount).starts_with(path))
 }
 
 #[then("the log of the ended Redis tells that it saved nothing")]
@@ -248,9 +267,17 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
     if !save.is_empty() {
         return Err(Failure::violated(format!("save is {save:?}: at its end such a Redis saves what has changed")));
     }
-    let level = world.setting("loglevel").await?;
-    if !matches!(level.as_str(), "notice" | "verbose" | "debug") {
-        return Err(Failure::broken(format!("loglevel is {level}: a Redis that saves at its end would not say so")));
+    // Without a rule for snapshots Redis saves at its end only where it is told to; before version 7 it cannot be told.
+    let at_the_end = world.setting_if_known("shutdown-on-sigterm").await?.unwrap_or_default();
+    if at_the_end.split_whitespace().any(|word| word == "save") {
+        let failure = Failure::violated(format!("shutdown-on-sigterm is {at_the_end:?}: such a Redis saves at its end whatever save says"));
+        return Err(failure.pointing_to(world.place_of_setting(&["shutdown-on-sigterm"])));
+    }
+    let (level, file) = (world.setting("loglevel").await?, world.setting("logfile").await?);
+    if !matches!(level.as_str(), "notice" | "verbose" | "debug") || !file.is_empty() {
+        let by = if file.is_empty() { format!("loglevel {level}") } else { format!("logfile {file}") };
+        world.note(format!("its log tells nothing of its end ({by}): that it saves nothing then is read from its settings"));
+        return Ok(());
     }
     let container = world.redis_container().await?;
     let target = world.target().await?;
@@ -264,19 +291,25 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
         })
         .await?;
     let log = String::from_utf8_lossy(&log);
-    let asked = log.lines().rfind(|line| line.contains("SIGTERM") || line.contains("User requested shutdown"));
-    let Some(asked) = asked else {
-        return Err(Failure::broken(format!(
-            "the log of the ended Redis does not speak of its end: {}",
-            log.lines().last().unwrap_or("it is empty")
-        )));
-    };
-    match log.lines().find(|line| line.contains("Saving the final RDB snapshot") || line.contains("DB saved on disk")) {
-        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}")).pointing_to(world.place_of_setting(&["save"]))),
-        None => {
+    match last_act(&log) {
+        Ok(asked) => {
             world.note(format!("at its end it said only: {asked}"));
             Ok(())
         }
+        Err(failure) => Err(failure.pointing_to(world.place_of_setting(&["save"]))),
+    }
+}
+
+/// What a Redis says of being asked to end, if it saves nothing then; a log that does not speak of it proves nothing.
+fn last_act(log: &str) -> Step<&str> {
+    let asked = log.lines().rfind(|line| line.contains("SIGTERM") || line.contains("User requested shutdown"));
+    let Some(asked) = asked else {
+        let last = log.lines().last().unwrap_or("it is empty");
+        return Err(Failure::broken(format!("the log of the ended Redis does not speak of its end: {last}")));
+    };
+    match log.lines().find(|line| line.contains("Saving the final RDB snapshot") || line.contains("DB saved on disk")) {
+        Some(line) => Err(Failure::violated(format!("at its end Redis saved: {line}"))),
+        None => Ok(asked),
     }
 }
 
@@ -301,14 +334,31 @@ async fn it_cannot_gain_privileges(world: &mut World) -> Step {
     Err(Failure::violated(format!("NoNewPrivs is {found}")).pointing_to(world.place_of_field("/securityContext/allowPrivilegeEscalation")))
 }
 
-/// `/proc/1/status` of the Redis container, whose first process must be Redis.
+/// The status of the process of Redis in its container: the first one, or one that a script has started.
 async fn process_status(world: &mut World) -> Step<String> {
     let container = world.redis_container().await?;
-    let status = world.ask(&container, &["cat", "/proc/1/status"]).await?;
-    match field(&status, "Name:") {
-        "redis-server" => Ok(status),
-        other => Err(Failure::broken(format!("the first process of the container is {other}, not redis-server"))),
+    // A process may end between the listing and the look.
+    let all = world.ask(&container, &["sh", "-c", "cat /proc/[0-9]*/status 2>/dev/null || true"]).await?;
+    only_redis(&all).map_err(|why| Failure::broken(format!("{why} in {container}")))
+}
+
+/// The one status of a Redis server among those of all processes.
+fn only_redis(all: &str) -> Result<String, String> {
+    let mut statuses: Vec<String> = Vec::new();
+    for line in all.lines() {
+        if line.starts_with("Name:") {
+            statuses.push(String::new());
+        }
+        if let Some(status) = statuses.last_mut() {
+            status.push_str(line);
+            status.push('\n');
+        }
     }
+    let names: Vec<String> = statuses.iter().map(|status| field(status, "Name:").to_owned()).collect();
+    // While it saves Redis has a child of its own name: the first one is the server.
+    let is_server = |status: &String| matches!(field(status, "Name:"), "redis-server" | "valkey-server" | "keydb-server");
+    let server = statuses.into_iter().find(is_server);
+    server.ok_or_else(|| format!("no process is a Redis server, there are {}", names.join(", ")))
 }
 
 fn field<'text>(status: &'text str, name: &str) -> &'text str {
@@ -383,4 +433,58 @@ fn may_write_to_a_volume_of_roots(world: &World) -> Step<bool> {
     let own = object.json.pointer(&format!("{}/securityContext/runAsUser", redis.container_pointer())).and_then(Value::as_u64);
     let user = own.or_else(|| of_pod("runAsUser"));
     Ok(of_pod("fsGroup").is_some() || user.is_none_or(|user| user == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Outcome;
+
+    const SHELL: &str = "Name:\tsh\nUid:\t0\t0\t0\t0\n";
+    const SERVER: &str = "Name:\tredis-server\nUid:\t999\t999\t999\t999\nNoNewPrivs:\t1\n";
+
+    #[test]
+    fn redis_is_found_beside_the_shell_that_started_it() {
+        let found = only_redis(&format!("{SHELL}{SERVER}")).expect("there is one");
+        assert_eq!((field(&found, "Uid:"), field(&found, "NoNewPrivs:")), ("999\t999\t999\t999", "1"));
+        let without = only_redis(SHELL).expect_err("there is none");
+        assert!(without.contains("sh"), "{without}");
+    }
+
+    #[rstest::rstest]
+    #[case::nothing("1:M * Received SIGTERM scheduling shutdown...\n1:M # Redis is now ready to exit, bye bye...\n", Some(true))]
+    #[case::saved("1:M * Received SIGTERM scheduling shutdown...\n1:M * Saving the final RDB snapshot before exiting.\n", Some(false))]
+    #[case::killed("1:M * Ready to accept connections\n", None)]
+    #[case::silent("", None)]
+    fn a_log_that_does_not_speak_of_the_end_proves_nothing(#[case] log: &str, #[case] saved_nothing: Option<bool>) {
+        let found = match last_act(log).map_err(|failure| failure.at(String::new())) {
+            Ok(_) => Some(true),
+            Err(Outcome::Failed { .. }) => Some(false),
+            Err(_) => None,
+        };
+        assert_eq!(found, saved_nothing);
+    }
+
+    #[test]
+    fn a_file_of_a_config_map_is_nothing_that_redis_wrote() {
+        let set = crate::manifest::ManifestSet::parse(CONFIGURED, "a.yaml").expect("manifests");
+        let data = crate::manifest::Roles::of(&set).redis.remove(0).data;
+        assert!(is_shown(&data, "/data/redis.conf") && is_shown(&data, "/data/sub"));
+        assert!(!is_shown(&data, "/data/dump.rdb") && !is_shown(&data, "/data/redis.con"));
+        assert!(!is_shown(&data, "/data/own"), "an emptyDir can be written to");
+    }
+
+    const CONFIGURED: &str = "apiVersion: v1
+kind: Pod
+metadata: { name: redis }
+spec:
+  containers:
+  - name: redis
+    image: redis:7
+    volumeMounts:
+    - { name: conf, mountPath: /data/redis.conf, subPath: redis.conf }
+    - { name: conf, mountPath: /data/sub/users.acl, subPath: users.acl }
+    - { name: own, mountPath: /data/own }
+  volumes: [{ name: conf, configMap: { name: c } }, { name: own, emptyDir: {} }]
+";
 }

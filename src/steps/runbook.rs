@@ -69,7 +69,11 @@ async fn the_dump_is_laid_into_the_data_directory(world: &mut World) -> Step {
     let container: ContainerRef = world.redis_container().await?;
     let directory = world.setting("dir").await?;
     let file = world.setting("dbfilename").await?;
-    world.redis_cli(&container, &["--rdb", "/tmp/dump.rdb"]).await?;
+    // The document's own command: where it fails the document's backup does, a folder that may not be written to among the causes.
+    world.redis_cli(&container, &["--rdb", "/tmp/dump.rdb"]).await?.map_err(|said| {
+        let root = world.place_of_field("/securityContext/readOnlyRootFilesystem").filter(|_| said.contains("Read-only"));
+        Failure::violated(format!("the document's backup fails: {said}")).pointing_to(root)
+    })?;
     // An empty dump would be ignored by everybody.
     let written = world.ledger().await?.acknowledged();
     let checked = world.ask(&container, &["redis-check-rdb", "/tmp/dump.rdb"]).await?;
