@@ -1,7 +1,7 @@
 //! Makes a variant that a document names out of a tree that has no such overlay: one typed change of the set.
 
 use super::{Failure, Step, workload::Redis};
-use crate::manifest::ManifestSet;
+use crate::manifest::{ManifestSet, roles::Volume};
 use serde_json::{Value, json};
 
 /// What makes a variant out of a set.
@@ -9,7 +9,7 @@ type Change = fn(&mut ManifestSet) -> Step;
 
 /// Names that can be derived, and how.
 const DERIVED: &[(&str, Change)] = &[
-    ("emptydir", claim_becomes_empty_dir),
+    ("emptydir", data_on_an_empty_dir),
     ("fast-ssd", |set| name_class(set, "fast-ssd")),
     ("local-path", |set| name_class(set, "local-path")),
     ("dev", |_| Ok(())),
@@ -37,31 +37,33 @@ fn template(set: &mut ManifestSet) -> Step<&mut Value> {
         .ok_or_else(|| Failure::broken(format!("{key} has no pod template at {pointer}")))
 }
 
-/// What holds a claim holds an emptyDir; a set without a claim is already what it was before.
-fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
+/// What holds the data becomes an emptyDir: a claim, a directory of the node. Where nothing holds it, one is mounted there, since the
+/// document's *before* had one.
+fn data_on_an_empty_dir(set: &mut ManifestSet) -> Step {
     let redis = Redis::in_set(set, None)?;
-    // Of several claims the one under the data, not the first.
-    let claim = redis.claim().map(ToOwned::to_owned);
-    let key = redis.workload;
-    let template = template(set)?;
-    if let Some(claimed) = template["spec"]["volumes"]
-        .as_array_mut()
-        .and_then(|volumes| {
-            volumes.iter_mut().find(|volume| match &claim {
-                Some(claim) => volume["persistentVolumeClaim"]["claimName"] == claim.as_str(),
-                None => volume.get("persistentVolumeClaim").is_some(),
-            })
-        })
-        .and_then(Value::as_object_mut)
-    {
-        claimed.shift_remove("persistentVolumeClaim");
-        claimed.insert("emptyDir".into(), json!({}));
-        return Ok(());
+    let data = redis.role.data.clone();
+    match &data.volume {
+        Volume::EmptyDir { .. } => return Ok(()),
+        Volume::Template { .. } => {
+            templates_become_empty_dirs(set, &redis);
+            return Ok(());
+        }
+        Volume::Container | Volume::Unknown { .. } => {
+            return mount(set, &redis, "redis-data", &json!({ "name": "redis-data", "emptyDir": {} }));
+        }
+        Volume::Claim { .. } | Volume::HostPath { .. } | Volume::Other { .. } => {}
     }
-    let Some(workload) = set.objects.iter_mut().find(|object| object.key() == key) else { return Ok(()) };
-    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else {
-        return Ok(());
-    };
+    let name = set.get(&redis.workload).and_then(|object| object.str_at(&format!("{}/name", data.mount)).map(ToOwned::to_owned));
+    let held =
+        template(set)?["spec"]["volumes"].as_array_mut().into_iter().flatten().find(|volume| volume["name"].as_str() == name.as_deref());
+    let volume = held.ok_or_else(|| Failure::broken(format!("the volume under {} is not in its pod", data.dir)))?;
+    *volume = json!({ "name": name, "emptyDir": {} });
+    Ok(())
+}
+
+fn templates_become_empty_dirs(set: &mut ManifestSet, redis: &Redis) {
+    let Some(workload) = set.objects.iter_mut().find(|object| object.key() == redis.workload) else { return };
+    let Some(templates) = workload.json["spec"].as_object_mut().and_then(|spec| spec.shift_remove("volumeClaimTemplates")) else { return };
     let volumes: Vec<Value> = templates
         .as_array()
         .into_iter()
@@ -72,7 +74,6 @@ fn claim_becomes_empty_dir(set: &mut ManifestSet) -> Step {
         Some(all) => all.extend(volumes),
         None => workload.json["spec"]["template"]["spec"]["volumes"] = volumes.into(),
     }
-    Ok(())
 }
 
 fn name_class(set: &mut ManifestSet, class: &str) -> Step {
@@ -101,41 +102,97 @@ fn persist(set: &mut ManifestSet) -> Step {
     Ok(())
 }
 
-/// The document's one change and nothing else: `--appendonly yes` and a claim.
-pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
-    let redis = Redis::in_set(set, None)?;
+/// Mounts a volume at the data directory of Redis, in the place of what is mounted there now.
+fn mount(set: &mut ManifestSet, redis: &Redis, name: &str, volume: &Value) -> Step {
     let template = template(set)?;
     let volumes = &mut template["spec"]["volumes"];
-    let claim = json!({ "name": "redis-data", "persistentVolumeClaim": { "claimName": "redis-data" } });
     match volumes.as_array_mut() {
         Some(volumes) => {
-            volumes.retain(|volume| volume["name"] != "redis-data");
-            volumes.push(claim);
+            volumes.retain(|volume| volume["name"] != name);
+            volumes.push(volume.clone());
         }
-        None => *volumes = json!([claim]),
-    }
-    let container = template["spec"]["containers"]
-        .as_array_mut()
-        .and_then(|containers| containers.iter_mut().find(|container| container["name"] == redis.container.as_str()))
-        .ok_or_else(|| Failure::broken("the container of Redis is not in its template"))?;
-    // Without arguments of its own a command takes the options itself.
-    let list = if container.get("args").is_none() && container.get("command").is_some() { "command" } else { "args" };
-    match container[list].as_array_mut() {
-        Some(words) => words.extend([json!("--appendonly"), json!("yes")]),
-        None => container[list] = json!(["--appendonly", "yes"]),
+        None => *volumes = json!([volume]),
     }
     let directory = redis.role.data.dir.as_str();
-    let mount = json!({ "name": "redis-data", "mountPath": directory });
+    let container = container(template, redis)?;
+    let mount = json!({ "name": name, "mountPath": directory });
     match container["volumeMounts"].as_array_mut() {
         Some(mounts) => {
-            // The claim takes the place of what is mounted there now.
             mounts.retain(|mount| {
-                mount["name"] != "redis-data" && mount["mountPath"].as_str().map(|path| path.trim_end_matches('/')) != Some(directory)
+                mount["name"] != name && mount["mountPath"].as_str().map(|path| path.trim_end_matches('/')) != Some(directory)
             });
             mounts.push(mount);
         }
         None => container["volumeMounts"] = json!([mount]),
     }
+    Ok(())
+}
+
+/// The container of Redis in its template.
+fn container<'set>(template: &'set mut Value, redis: &Redis) -> Step<&'set mut Value> {
+    template["spec"]["containers"]
+        .as_array_mut()
+        .and_then(|containers| containers.iter_mut().find(|container| container["name"] == redis.container.as_str()))
+        .ok_or_else(|| Failure::broken("the container of Redis is not in its template"))
+}
+
+/// Gives the server more options: to a script where it starts the server, else to the arguments.
+fn more_options(container: &mut Value, options: &[&str]) {
+    let length = |list: &Value| list.as_array().map_or(0, Vec::len);
+    let (commands, arguments) = (length(&container["command"]), length(&container["args"]));
+    let word = |index: usize| -> Option<&str> {
+        if index < commands { container["command"][index].as_str() } else { container["args"][index - commands].as_str() }
+    };
+    let is_shell =
+        commands > 0 && word(0).is_some_and(|program| matches!(program.rsplit('/').next(), Some("sh" | "bash" | "ash" | "dash")));
+    if is_shell {
+        let script = (1..commands + arguments).find(|&index| word(index).is_some_and(|word| !word.starts_with('-')));
+        let is_text = (1..script.unwrap_or(1)).any(|index| word(index).is_some_and(|word| !word.starts_with("--") && word.contains('c')));
+        if let (Some(index), true) = (script, is_text)
+            && let Some(text) = word(index).and_then(|text| with_options(text, options))
+        {
+            let place = if index < commands { &mut container["command"][index] } else { &mut container["args"][index - commands] };
+            *place = text.into();
+            return;
+        }
+    }
+    // Without arguments of its own a command takes the options itself.
+    let list = if arguments == 0 && commands > 0 { "command" } else { "args" };
+    match container[list].as_array_mut() {
+        Some(words) => words.extend(options.iter().map(|option| json!(option))),
+        None => container[list] = json!(options),
+    }
+}
+
+/// The script with options at the end of the command that starts the server; `None` where none of its words does.
+fn with_options(script: &str, options: &[&str]) -> Option<String> {
+    let start = script.find("redis-server")?;
+    let mut quote = None;
+    let mut end = script.len();
+    let mut letters = script[start..].char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match (quote, letter) {
+            // What follows is no end: a continued line, a quoted sign.
+            (_, '\\') => drop(letters.next()),
+            (Some(open), close) if open == close => quote = None,
+            (None, '"' | '\'') => quote = Some(letter),
+            (None, '\n' | ';' | '&' | '|' | '>') => {
+                end = start + at;
+                break;
+            }
+            _ => {}
+        }
+    }
+    let (server, rest) = script.split_at(end);
+    Some(format!("{} {} {rest}", server.trim_end(), options.join(" ")).trim_end().to_owned())
+}
+
+/// The document's one change and nothing else: `--appendonly yes` and a claim.
+pub(super) fn persist_literally(set: &mut ManifestSet) -> Step {
+    let redis = Redis::in_set(set, None)?;
+    let claim = json!({ "name": "redis-data", "persistentVolumeClaim": { "claimName": "redis-data" } });
+    mount(set, &redis, "redis-data", &claim)?;
+    more_options(container(template(set)?, &redis)?, &["--appendonly", "yes"]);
     set.add(json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": { "name": "redis-data", "namespace": redis.workload.namespace },
@@ -189,6 +246,40 @@ spec:
         let volumes = derived("emptydir").objects[2].json["spec"]["template"]["spec"]["volumes"].clone();
         assert_eq!(volumes[1], json!({ "name": "d", "emptyDir": {} }));
         assert_eq!(volumes[0]["persistentVolumeClaim"]["claimName"], "backup");
+    }
+
+    #[rstest::rstest]
+    #[case::of_the_node("{ name: d, hostPath: { path: /var/lib/redis } }")]
+    #[case::of_a_server("{ name: d, nfs: { server: a, path: /b } }")]
+    fn whatever_holds_the_data_becomes_an_empty_dir(#[case] volume: &str) {
+        let text = TWO_CLAIMS.replace("{ name: d, persistentVolumeClaim: { claimName: data } }", volume);
+        let set = ManifestSet::parse(&text, std::path::Path::new("a.yaml")).expect("manifests");
+        let derived = derive("emptydir", &set).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(derived.objects[2].json["spec"]["template"]["spec"]["volumes"][1], json!({ "name": "d", "emptyDir": {} }));
+    }
+
+    #[test]
+    fn where_nothing_holds_the_data_an_empty_dir_does() {
+        let text = TWO_CLAIMS.replace("mountPath: /data", "mountPath: /elsewhere");
+        let set = ManifestSet::parse(&text, std::path::Path::new("a.yaml")).expect("manifests");
+        let derived = derive("emptydir", &set).unwrap_or_else(|failure| panic!("{failure}"));
+        let data = crate::manifest::Roles::of(&derived).redis.remove(0).data;
+        assert_eq!((data.dir.as_str(), data.volume), ("/data", Volume::EmptyDir { memory: false }));
+    }
+
+    #[rstest::rstest]
+    #[case::a_command(json!({ "command": ["redis-server"] }), json!({ "command": ["redis-server", "--appendonly", "yes"] }))]
+    #[case::arguments(json!({ "args": ["--save", ""] }), json!({ "args": ["--save", "", "--appendonly", "yes"] }))]
+    #[case::a_script(json!({ "command": ["sh", "-c", "exec redis-server /a.conf"] }), json!({ "command": ["sh", "-c", "exec redis-server /a.conf --appendonly yes"] }))]
+    #[case::a_script_that_goes_on(
+        json!({ "command": ["/bin/sh", "-ec"], "args": ["redis-server --x 'a;b' \\\n  --y & wait"] }),
+        json!({ "command": ["/bin/sh", "-ec"], "args": ["redis-server --x 'a;b' \\\n  --y --appendonly yes & wait"] })
+    )]
+    #[case::a_script_elsewhere(json!({ "command": ["sh", "/run.sh"] }), json!({ "command": ["sh", "/run.sh", "--appendonly", "yes"] }))]
+    fn options_reach_the_server(#[case] mut container: Value, #[case] expected: Value) {
+        more_options(&mut container, &["--appendonly", "yes"]);
+        container.as_object_mut().expect("a container").retain(|_, value| !value.is_null());
+        assert_eq!(container, expected);
     }
 
     #[test]
