@@ -20,6 +20,8 @@ pub(super) struct Stage {
     set: Option<Arc<ManifestSet>>,
     applied: Option<Applied>,
     mutated: bool,
+    /// A storage class that this scenario must not have.
+    absent_class: Option<String>,
 }
 
 impl fmt::Debug for Stage {
@@ -30,7 +32,7 @@ impl fmt::Debug for Stage {
 
 impl Stage {
     pub(super) fn new(provider: Arc<dyn Provider>, name: String) -> Self {
-        Self { provider, name, target: None, set: None, applied: None, mutated: false }
+        Self { provider, name, target: None, set: None, applied: None, mutated: false, absent_class: None }
     }
 
     /// Gathers what the target knows, and takes it down.
@@ -142,10 +144,11 @@ impl World {
         self.stage.mutated
     }
 
-    /// Applies objects, and before them the namespaces that they use and that nothing makes.
+    /// Applies objects, and before them the namespaces and storage classes that they use and that nothing makes.
     pub(super) async fn apply(&mut self, objects: &[Object]) -> Step {
         let target = self.target().await?;
         let mut all = self.namespaces_in_no_file(objects).await?;
+        all.extend(self.classes_in_no_file(objects).await?);
         all.extend_from_slice(objects);
         let applied = target.apply(&all).await?;
         for remark in &applied.remarks {
@@ -177,6 +180,37 @@ impl World {
         Ok(made)
     }
 
+    /// The storage classes that claims name and that neither the objects nor the cluster hold: whoever names one has a cluster with it, and
+    /// what else the set promises is tried as it would be there.
+    async fn classes_in_no_file(&mut self, objects: &[Object]) -> Step<Vec<Object>> {
+        let mut made = Vec::new();
+        let absent = self.stage.absent_class.clone();
+        let is_wanted = |class: &&str| absent.as_deref() != Some(*class) && !has_volume_of(objects, class);
+        // A generic feature says instead what stands in the way of a set.
+        let named: BTreeSet<&str> = if self.case.is_generic() { BTreeSet::new() } else { classes(objects).filter(is_wanted).collect() };
+        for name in named {
+            let in_a_file = objects.iter().any(|object| object.kind() == "StorageClass" && object.name() == name);
+            if in_a_file || self.live("StorageClass", "", name).await?.is_some() {
+                continue;
+            }
+            self.target().await?.capability(crate::target::Capability::StorageClasses).await?;
+            self.case.subject.remark(format!("storage class {name} is in no file; it was made for this run"));
+            made.push(self.class(name).await?);
+        }
+        Ok(made)
+    }
+
+    /// A storage class of that name, made like one that the cluster has.
+    async fn class(&mut self, name: &str) -> Step<Object> {
+        let classes = self.target().await?.list("StorageClass", None).await?;
+        let like = classes.first().ok_or_else(|| Failure::broken("the cluster has no storage class to start from"))?;
+        let json = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": name },
+            "provisioner": like["provisioner"], "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete",
+        });
+        Ok(Object::made(json, Place::default()))
+    }
+
     /// Speaks of this set from now on.
     pub(super) fn keep_set(&mut self, set: Arc<ManifestSet>) {
         self.stage.set = Some(set);
@@ -205,6 +239,20 @@ impl World {
     }
 }
 
+/// The storage classes that claims and templates of claims name.
+fn classes(objects: &[Object]) -> impl Iterator<Item = &str> {
+    let of_claims = objects.iter().filter(|object| object.kind() == "PersistentVolumeClaim").map(|claim| &claim.json);
+    let templates = objects.iter().flat_map(|object| object.json.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array)).flatten();
+    let prepared = |claim: &&Value| claim["spec"]["volumeName"].as_str().is_some_and(|name| !name.is_empty());
+    let named = of_claims.chain(templates).filter(move |claim| !prepared(claim));
+    named.filter_map(|claim| claim["spec"]["storageClassName"].as_str()).filter(|class| !class.is_empty())
+}
+
+/// Whether a volume of the objects waits for claims of the class, which then need not exist.
+fn has_volume_of(objects: &[Object], class: &str) -> bool {
+    objects.iter().any(|object| object.kind() == "PersistentVolume" && object.json["spec"]["storageClassName"] == class)
+}
+
 #[given("the manifests")]
 async fn the_manifests(world: &mut World) -> Step {
     world.take_set(".").await.map(drop)
@@ -214,19 +262,18 @@ async fn the_manifests(world: &mut World) -> Step {
 async fn a_cluster_with_the_class(world: &mut World, class: String) -> Step {
     let target = world.target().await?;
     target.capability(crate::target::Capability::StorageClasses).await?;
-    let standard = default_class(world).await?;
-    let json = json!({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": class },
-        "provisioner": standard["provisioner"], "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete",
-    });
-    target.apply(&[Object::made(json, Place::default())]).await?;
+    let class = world.class(&class).await?;
+    target.apply(&[class]).await?;
     Ok(())
 }
 
 #[given(expr = "a cluster without the storage class {string}")]
 async fn a_cluster_without_the_class(world: &mut World, class: String) -> Step {
     match world.live("StorageClass", "", &class).await? {
-        None => Ok(()),
+        None => {
+            world.stage.absent_class = Some(class);
+            Ok(())
+        }
         Some(_) => Err(Failure::broken(format!("this cluster has the storage class {class}, so that its absence cannot be tried"))),
     }
 }
@@ -275,4 +322,41 @@ async fn users_are_kept_apart(world: &mut World) -> Step {
 #[given("memory limits are enforced")]
 async fn memory_limits_are_enforced(world: &mut World) -> Step {
     Ok(world.target().await?.capability(crate::target::Capability::MemoryLimit).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classes_that_claims_name_are_known() {
+        let text = "apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: a }
+spec: { storageClassName: gp2 }
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: b }
+spec: { storageClassName: '' }
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: c }
+spec: { storageClassName: manual, volumeName: v }
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: { name: d }
+spec: { volumeClaimTemplates: [{ metadata: { name: e }, spec: { storageClassName: fast } }] }
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: { name: f }
+spec: { storageClassName: fast }
+";
+        let set = ManifestSet::parse(text, "a.yaml").expect("manifests");
+        assert_eq!(classes(&set.objects).collect::<Vec<_>>(), ["gp2", "fast"]);
+        assert!(has_volume_of(&set.objects, "fast") && !has_volume_of(&set.objects, "gp2"));
+    }
 }
