@@ -20,7 +20,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-1",
         what: "replicas: 2",
         change: Change::Objects(|all| set(redis_workload(all), "/spec/replicas", json!(2))),
-        killer: Killer { step: "Redis has 1 replica", message: "2" },
+        killer: Killer { step: "Redis has 1 replica", message: "it has 2 replicas" },
     },
     Mutant {
         name: "replicas-by-load",
@@ -83,7 +83,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-5",
         what: "RECONNECT is false",
         change: Change::Objects(|all| set(object(all, "ConfigMap", "agentsmith-config"), "/data/RECONNECT", json!("false"))),
-        killer: Killer { step: "the job in flight is reported lost", message: "job" },
+        killer: Killer { step: "the job in flight is reported lost", message: "last saw: the job is running" },
     },
     Mutant {
         name: "limit-of-256mi",
@@ -104,7 +104,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-7",
         what: "the liveness probe is removed",
         change: Change::Objects(|all| remove_in_redis(all, "/livenessProbe")),
-        killer: Killer { step: "it is restarted within", message: "liveness" },
+        killer: Killer { step: "it is restarted within", message: "there is no liveness probe" },
     },
     Mutant {
         name: "liveness-always-holds",
@@ -169,7 +169,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-10",
         what: "the Service is called redis-bus",
         change: Change::Objects(|all| set(object(all, "Service", "redis"), "/metadata/name", json!("redis-bus"))),
-        killer: Killer { step: "PING from a client pod to \"redis\"", message: "redis" },
+        killer: Killer { step: "PING from a client pod to \"redis\"", message: "is answered with no answer" },
     },
     Mutant {
         name: "nothing-is-evicted",
@@ -183,7 +183,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-11",
         what: "--maxmemory-policy allkeys-random",
         change: Change::Objects(|all| option(all, "--maxmemory-policy", &["--maxmemory-policy", "allkeys-random"])),
-        killer: Killer { step: "of the evicted keys had been idle", message: "percent" },
+        killer: Killer { step: "of the evicted keys had been idle", message: "percent of" },
     },
     Mutant {
         name: "streams-live-for-ever",
@@ -211,7 +211,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-14",
         what: "the variant's --appendonly yes is dropped",
         change: Change::Objects(|all| option(all, "--appendonly", &[])),
-        killer: Killer { step: "every acknowledged write is still there", message: "lost" },
+        killer: Killer { step: "every acknowledged write is still there", message: "first: lost in database" },
     },
     Mutant {
         name: "second-bus-behind-the-service",

@@ -13,20 +13,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "GEN-1",
         what: "--dir /tmp: the claim holds nothing",
         change: Change::Objects(|all| more_options(all, &["--dir", "/tmp"])),
-        killer: Killer { step: "is kept as far as the manifests promise", message: "lost" },
+        killer: Killer { step: "is kept as far as the manifests promise", message: "first: lost in database" },
     },
     Mutant {
         name: "data-beside-the-claim",
         guarantee: "GEN-2",
         what: "the claim is mounted at /elsewhere",
         change: Change::Objects(|all| set(redis_workload(all), &format!("{CONTAINER}/volumeMounts/0/mountPath"), json!("/elsewhere"))),
-        killer: Killer { step: "is kept as far as the manifests promise", message: "lost" },
+        killer: Killer { step: "is kept as far as the manifests promise", message: "first: lost in database" },
     },
     Mutant {
         name: "claim-under-the-data",
         guarantee: "GEN-3",
         what: "the claim is mounted at /data/claim, a folder below the data directory",
         change: Change::Objects(|all| set(redis_workload(all), &format!("{CONTAINER}/volumeMounts/0/mountPath"), json!("/data/claim"))),
-        killer: Killer { step: "is kept as far as the manifests promise", message: "lost" },
+        killer: Killer { step: "is kept as far as the manifests promise", message: "first: lost in database" },
     },
 ];

@@ -38,7 +38,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Change::Objects(|all| {
             set(redis_workload(all), "/spec/template/spec/containers/0/volumeMounts/0/mountPath", json!("/elsewhere"))
         }),
-        killer: Killer { step: "Redis mounts the claim", message: "/data" },
+        killer: Killer { step: "Redis mounts the claim", message: "the data directory /data is on no volume" },
     },
     Mutant {
         name: "files-beside-the-claim",
@@ -90,21 +90,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "MCP-P5",
         what: "the claim becomes an emptyDir",
         change: Change::Objects(claim_becomes_empty_dir),
-        killer: Killer { step: "every acknowledged write is still there", message: "lost" },
+        killer: Killer { step: "every acknowledged write is still there", message: "first: lost in database" },
     },
     Mutant {
         name: "neither-file-nor-snapshot",
         guarantee: "MCP-P5",
         what: "--save \"\" in place of --appendonly yes",
         change: Change::Objects(|all| option(all, "--appendonly", &["--save", ""])),
-        killer: Killer { step: "every acknowledged write is still there", message: "lost" },
+        killer: Killer { step: "every acknowledged write is still there", message: "first: lost in database" },
     },
     Mutant {
         name: "rollout-overlaps",
         guarantee: "MCP-P5",
         what: "strategy RollingUpdate on the one claim",
         change: Change::Objects(|all| set(redis_workload(all), "/spec/strategy/type", json!("RollingUpdate"))),
-        killer: Killer { step: "never did two Redis serve at once", message: "two Redis" },
+        killer: Killer { step: "never did two Redis serve at once", message: "two Redis served at once" },
     },
     Mutant {
         name: "before-was-a-claim-already",
@@ -118,14 +118,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "MCP-P8",
         what: "the claim becomes an emptyDir",
         change: Change::Objects(claim_becomes_empty_dir),
-        killer: Killer { step: "every acknowledged write is still there", message: "lost" },
+        killer: Killer { step: "every acknowledged write is still there", message: "first: lost in database" },
     },
     Mutant {
         name: "two-servers-configured-alike",
         guarantee: "MCP-P9",
         what: "minio's REDIS_DB is 0",
         change: Change::Objects(|all| set(database_of(all, "1"), "/data/REDIS_DB", json!("0"))),
-        killer: Killer { step: "the servers use these databases", message: "8002" },
+        killer: Killer { step: "the servers use these databases", message: "on port 8002 uses database 0" },
     },
     Mutant {
         name: "server-listens-elsewhere",
@@ -139,14 +139,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "MCP-P9",
         what: "the table says that minio is on port 8012",
         change: Change::File { name: "REDIS_DATABASE_PATTERN.md", from: "8002", to: "8012" },
-        killer: Killer { step: "the table in", message: "8012" },
+        killer: Killer { step: "the table in", message: "says 8012 under Port for minio" },
     },
     Mutant {
         name: "servers-share-a-database",
         guarantee: "MCP-P10",
         what: "pdf-generator's REDIS_DB is 1",
         change: Change::Objects(|all| set(database_of(all, "2"), "/data/REDIS_DB", json!("1"))),
-        killer: Killer { step: "no server sees the keys of another", message: "sees" },
+        killer: Killer { step: "no server sees the keys of another", message: "in database 1, which is set at" },
     },
     Mutant {
         name: "class-misspelt",
@@ -172,13 +172,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "MCP-P14",
         what: "the runbook's CONFIG SET appendonly yes is left out",
         change: Change::Runbook { block: "restore", without: "CONFIG SET appendonly yes" },
-        killer: Killer { step: "every acknowledged write is still there", message: "lost" },
+        killer: Killer { step: "every acknowledged write is still there", message: "first: lost in database" },
     },
     Mutant {
         name: "dump-is-read",
         guarantee: "MCP-P14",
-        what: "--appendonly no: a killed Redis starts from the dump",
-        change: Change::Objects(|all| option(all, "--appendonly", &["--appendonly", "no"])),
+        what: "--appendonly yes is dropped: a killed Redis starts from the dump",
+        change: Change::Objects(|all| option(all, "--appendonly", &[])),
         killer: Killer { step: "every acknowledged write is lost", message: "still there" },
     },
     Mutant {
