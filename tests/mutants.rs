@@ -53,7 +53,7 @@ async fn a_mutant_is_one_change_that_is_still_accepted_and_of_one_guarantee() {
         if mutant.guarantee.starts_with("GEN-") {
             continue;
         }
-        if let Some(other) = known.insert(change.clone(), mutant) {
+        if let Some(other) = known.insert(change.clone(), mutant).filter(|other| other.guarantee != mutant.guarantee) {
             let pair = [other.guarantee, mutant.guarantee];
             assert!(SHARED.contains(&pair), "{} and {} are one mutant of {} and {}: {change}", other.name, mutant.name, pair[0], pair[1]);
         }

@@ -239,6 +239,7 @@ impl World {
             })
             .await;
         if ended.is_err() {
+            self.fault.outlived_its_grace = true;
             self.note(format!("SIGTERM did not end it in the {} s of its grace period: it was killed", grace.as_secs()));
             fault::kill_container(target.as_ref(), container, Kill::Kill).await?;
         }

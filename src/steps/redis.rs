@@ -273,6 +273,10 @@ async fn the_log_tells_that_it_saved_nothing(world: &mut World) -> Step {
         let failure = Failure::violated(format!("shutdown-on-sigterm is {at_the_end:?}: such a Redis saves at its end whatever save says"));
         return Err(failure.pointing_to(world.place_of_setting(&["shutdown-on-sigterm"])));
     }
+    if world.fault.outlived_its_grace {
+        world.note("SIGTERM never reached it and it was killed, so that it saved nothing at its end");
+        return Ok(());
+    }
     let (level, file) = (world.setting("loglevel").await?, world.setting("logfile").await?);
     if !matches!(level.as_str(), "notice" | "verbose" | "debug") || !file.is_empty() {
         let by = if file.is_empty() { format!("loglevel {level}") } else { format!("logfile {file}") };
@@ -413,6 +417,12 @@ async fn redis_may_not_write(world: &mut World) -> Step {
                     if let Some(line) = log.lines().find(|line| line.contains("Permission denied")) {
                         return Ok(Look::Ready(line.to_owned()));
                     }
+                }
+                // A Redis that keeps its log in a file of its own takes its reason with it.
+                if redis.role.config.value("logfile").is_some_and(|file| !file.is_empty())
+                    && let Some(obstacle) = super::workload::hopeless(pod, &redis, 2)
+                {
+                    return Ok(Look::Ready(format!("{}; why stands in its log file alone", obstacle.words.trim_end_matches([':', ' ']))));
                 }
                 if holds(pod, "Ready") {
                     return Err(Failure::violated("Redis became ready with the document's change alone, although nothing lets it write"));

@@ -31,7 +31,7 @@ impl World {
             Kill::Term => End::ContainerTerminated,
             Kill::Kill => End::ContainerKilled,
         });
-        if self.case.is_generic() && how == Kill::Term {
+        if how == Kill::Term {
             return self.end_as_the_kubelet_does(&container).await;
         }
         let target = self.target().await?;

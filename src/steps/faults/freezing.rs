@@ -102,13 +102,22 @@ async fn it_leaves_the_service(world: &mut World) -> Step {
     Ok(())
 }
 
+/// How long a container has to end that the probe gives up: the probe's own time, or its pod's.
+fn grace_of(world: &World, probe: &str) -> Step<Duration> {
+    let own = format!("{}/{probe}/terminationGracePeriodSeconds", world.redis()?.container_pointer());
+    match world.redis_object()?.at(&own).and_then(Value::as_u64) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => world.grace(),
+    }
+}
+
 #[then("it is restarted within the time that its liveness probe and grace period give")]
 async fn it_is_restarted(world: &mut World) -> Step {
     let Some(limit) = probe_limit(world, "livenessProbe")? else {
         let failure = Failure::violated("there is no liveness probe, so that nothing restarts a frozen Redis");
         return Err(failure.pointing_to(world.place_of_field("/livenessProbe")));
     };
-    let limit = limit + world.grace()?;
+    let limit = limit + grace_of(world, "livenessProbe")?;
     let frozen = world.fault.frozen.take().ok_or_else(|| Failure::broken("nothing was frozen by an earlier step"))?;
     let target = world.target().await?;
     Until::within(with_slack(limit).saturating_sub(frozen.at.elapsed()))

@@ -22,6 +22,8 @@ pub(super) struct FaultLog {
     pub(super) began: Option<Instant>,
     /// How Redis was ended.
     pub(super) end: Option<End>,
+    /// SIGTERM did not end it in its grace period, so that it was killed.
+    pub(super) outlived_its_grace: bool,
     /// Which instance was ended: it counts as ready no more, whatever its status still says.
     ended: Option<Instance>,
     /// By what means data is kept, as Redis said before anything was broken.

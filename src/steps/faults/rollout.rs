@@ -1,6 +1,7 @@
 //! A rollout watched from its beginning to its end.
 
 use crate::{
+    fault::key_of,
     manifest::json::holds,
     steps::{Failure, Step, World},
     wait::{Look, Until},
@@ -32,6 +33,10 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let stamp =
         json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
     target.patch(&redis.workload, &stamp).await?;
+    if world.redis_object()?.at("/spec/updateStrategy/type").is_some_and(|kind| kind == "OnDelete") {
+        // Whoever chose this strategy deletes the old pod by hand.
+        target.delete(&key_of(&before), None).await?;
+    }
     let uid = before["metadata"]["uid"].clone();
     let together = RefCell::new(Vec::<BTreeSet<String>>::new());
     Until::within(limit)
