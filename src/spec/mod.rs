@@ -103,12 +103,17 @@ impl Document {
     /// # Errors
     /// [`SpecError`] names file and line: not Gherkin, a scenario outside a Rule, a Rule without exactly one id, an id twice.
     pub fn read(path: &Path) -> Result<Self, SpecError> {
-        let feature = gherkin::Feature::parse_path(path, GherkinEnv::default())
-            .map_err(|cause| SpecError::Gherkin { path: path.into(), cause: Box::new(cause) })?
-            .expand_examples()
-            .map_err(|cause| SpecError::Outline { path: path.into(), cause: Box::new(cause) })?;
-        let path = Arc::new(path.to_path_buf());
-        let place = |at: gherkin::LineCol| Place { file: Arc::clone(&path), line: at.line as u64, column: at.col as u64 };
+        let written = gherkin::Feature::parse_path(path, GherkinEnv::default())
+            .map_err(|cause| SpecError::Gherkin { path: path.into(), cause: Box::new(cause) })?;
+        let file = Arc::new(path.to_path_buf());
+        let place = |at: gherkin::LineCol| Place { file: Arc::clone(&file), line: at.line as u64, column: at.col as u64 };
+        if let Some(hollow) =
+            written.rules.iter().flat_map(|rule| &rule.scenarios).chain(&written.scenarios).find(|outline| is_hollow(outline))
+        {
+            let problem = format!("the outline {:?} has no row of examples, so that it would never be tried", hollow.name);
+            return Err(SpecError::Form { place: place(hollow.position), problem });
+        }
+        let feature = written.expand_examples().map_err(|cause| SpecError::Outline { path: path.into(), cause: Box::new(cause) })?;
         if let Some(stray) = feature.scenarios.first() {
             let problem = format!("the scenario {:?} stands outside a Rule; give it the promise that it proves", stray.name);
             return Err(SpecError::Form { place: place(stray.position), problem });
@@ -160,7 +165,7 @@ impl Document {
                 scenarios,
             });
         }
-        Ok(Self { name: feature.name, path, guarantees })
+        Ok(Self { name: feature.name, path: file, guarantees })
     }
 
     /// Reads every feature of a folder, in the order of their names.
@@ -184,6 +189,12 @@ impl Document {
         }
         files.iter().map(|file| Self::read(file)).collect()
     }
+}
+
+/// Whether an outline has examples and none of them has a row.
+fn is_hollow(outline: &gherkin::Scenario) -> bool {
+    let rows = |examples: &gherkin::Examples| examples.table.as_ref().map_or(0, |table| table.rows.len().saturating_sub(1));
+    !outline.examples.is_empty() && outline.examples.iter().all(|examples| rows(examples) == 0)
 }
 
 /// Whether a tag is a guarantee's id: capitals, a hyphen, and an end such as `P5` or `12`.
@@ -237,6 +248,10 @@ mod tests {
     #[case("Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n      Given x\n    Scenario: s\n      Given y\n", "two scenarios")]
     #[case("Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n      Given x\n      And y\n", "no Then")]
     #[case("Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n", "no Then")]
+    #[case(
+        "Feature: F\n  @A-1\n  Rule: R\n    Scenario: s\n      Then x\n    Scenario Outline: o <how>\n      Then <how>\n\n      Examples:\n        | how |\n",
+        "no row of examples"
+    )]
     fn a_wrong_form_is_named_with_its_line(#[case] text: &str, #[case] expected: &str) {
         let error = read(text).expect_err("the form is wrong").to_string();
         assert!(error.contains(expected), "{error}");
