@@ -337,21 +337,24 @@ impl World {
 #[then("Redis was not killed for memory")]
 async fn redis_was_not_killed_for_memory(world: &mut World) -> Step {
     match &pressure(world)?.death {
+        // Beyond that nothing is promised: a shell around a killed Redis ends by itself, for a reason of its own.
+        Some(death) if death.unread > 64 << 20 => Ok(()),
         Some(death) if death.reason != "OOMKilled" => {
             Err(Failure::broken(format!("{}, Redis ended for another reason than memory: {}", death.when(), death.reason)))
         }
-        Some(death) if death.unread <= 64 << 20 => {
+        Some(death) => {
             let failure = Failure::violated(format!("{} Redis ended: {}", death.when(), death.reason));
             Err(failure.pointing_to(world.place_of_field("/resources/limits/memory")))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
 #[then("it is told how much more it takes until Redis is killed")]
 async fn it_is_told_when_redis_dies(world: &mut World) -> Step {
     let note = match &pressure(world)?.death {
-        Some(death) => format!("killed for memory {} over a full, fragmented store", death.when()),
+        Some(death) if death.reason == "OOMKilled" => format!("killed for memory {} over a full, fragmented store", death.when()),
+        Some(death) => format!("ended ({}) {} over a full, fragmented store", death.reason, death.when()),
         None => format!("not killed for memory with {} MB of unread replies over a full, fragmented store", MOST >> 20),
     };
     world.note(note);
