@@ -62,5 +62,8 @@ fn no_mutant_survives() {
         let fate = mutant["fate"].as_str();
         assert!(matches!(fate, Some("killed" | "undecided")), "{} of {}: {mutant}", mutant["mutant"], mutant["guarantee"]);
     }
+    // What the machine cannot do leaves a few undecided; most must have been killed, or nothing is proved.
+    let killed = mutants.iter().filter(|mutant| mutant["fate"] == "killed").count();
+    assert!(killed * 4 >= mutants.len() * 3, "only {killed} of {} mutants were killed", mutants.len());
     assert_eq!(code, Some(0));
 }
