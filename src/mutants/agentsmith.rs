@@ -83,7 +83,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-5",
         what: "RECONNECT is false",
         change: Change::Objects(|all| set(object(all, "ConfigMap", "agentsmith-config"), "/data/RECONNECT", json!("false"))),
-        killer: Killer { step: "the job in flight is reported lost", message: "last saw: the job is running" },
+        killer: Killer { step: "the job in flight is reported lost", message: "last saw: the dispatcher does not answer" },
     },
     Mutant {
         name: "limit-of-256mi",
@@ -169,7 +169,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         guarantee: "BUS-10",
         what: "the Service is called redis-bus",
         change: Change::Objects(|all| set(object(all, "Service", "redis"), "/metadata/name", json!("redis-bus"))),
-        killer: Killer { step: "PING from a client pod to \"redis\"", message: "is answered with no answer" },
+        killer: Killer { step: "PING from a client pod to \"redis\"", message: "cannot connect to redis:6379" },
     },
     Mutant {
         name: "nothing-is-evicted",
