@@ -6,7 +6,7 @@ use super::{
     server::{KubectlCall, Server, Trouble},
     wire::SOCKET,
 };
-use crate::target::Target;
+use crate::{target::Target, wait::at_most};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, killpg},
@@ -245,7 +245,7 @@ impl Drop for Group {
 }
 
 async fn wait(child: &mut Child, group: &Group, limit: Duration) -> io::Result<Ended> {
-    if let Ok(status) = timeout(limit, child.wait()).await {
+    if let Some(status) = at_most(limit, "the end of the runbook's block", child.wait()).await {
         return status.map(ended);
     }
     group.signal(Signal::SIGTERM);
