@@ -2,6 +2,7 @@
 //!
 //! Cucumber gives the phrases and their functions; the loop is ours, since a case is more than a scenario (`docs/decisions/0003-own-executor.md`).
 
+mod keeping;
 mod subject;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
 use async_trait::async_trait;
 use cucumber::{World as _, step::Collection};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+pub use keeping::{Keeping, Kept};
 use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 pub use subject::{Rendered, Subject, Variant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -125,6 +127,8 @@ pub struct Runner {
     pub jobs: usize,
     /// Where evidence goes, and the run's clock.
     pub store: Store,
+    /// What stays up afterwards.
+    pub keeping: Keeping,
     /// Who is told.
     pub events: UnboundedSender<Event>,
     /// Ends the run early.
@@ -174,7 +178,9 @@ impl Runner {
         };
         let mut world = World::of(case.clone(), Arc::clone(&self.provider), evidence.clone());
         let (outcome, begun, places) = within_scenario(self.steps(index, case, steps, &mut world)).await;
-        let outcome = world.leave(outcome).await;
+        world.gather().await;
+        let stays = self.keeping.takes(case, &outcome, world.stands());
+        let outcome = if stays { outcome } else { world.leave(outcome).await };
         let outcome = match outcome {
             Outcome::Passed | Outcome::Failed { .. } if case.mutant.is_some() && !world.mutated() => {
                 Outcome::Broken { step: String::new(), message: NOTHING_TO_CHANGE.into() }
@@ -195,6 +201,9 @@ impl Runner {
             result.outcome = Outcome::Broken { step: "writing the evidence".into(), message: format!("{:#}", anyhow::Error::from(error)) };
         }
         self.tell(Event::ScenarioFinished { index, result: Box::new(result.clone()) });
+        if stays {
+            self.keeping.keep(result.clone(), world);
+        }
         result
     }
 
@@ -309,7 +318,7 @@ mod tests {
         let store = Store::open(folder.path(), "r", Clock::start()).expect("opens");
         store.redactor().secret(b"hunter22");
         let cancel = CancellationToken::new();
-        let runner = Runner { provider: Arc::new(Nowhere), jobs: 1, store, events, cancel };
+        let runner = Runner { provider: Arc::new(Nowhere), jobs: 1, store, keeping: Keeping::default(), events, cancel };
         let began = time::Instant::now().into_std();
         let step = crate::wait::at_most(Duration::from_secs(9), "the answer to AUTH hunter22", std::future::pending::<()>());
         watched(runner.waits_of(3), step).await;

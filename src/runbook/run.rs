@@ -174,7 +174,7 @@ impl Runbook {
         let bash = which::which("bash").map_err(RunbookError::NoBash)?;
         let no_room = |cause| RunbookError::NoRoom { room: self.room.clone(), cause };
         let no_shell = |cause| RunbookError::NoShell { block: block.place.to_string(), directory: directory.to_owned(), cause };
-        let server = Server::start(target, &self.room, &self.program).await.map_err(no_room)?;
+        let server = Server::start(target, &self.room, "runbook", &self.program).await.map_err(no_room)?;
         let failed_line = server.file("failed-line");
         let begun = Instant::now();
         let mut command = Command::new(bash);
