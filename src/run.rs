@@ -2,6 +2,7 @@
 //!
 //! Cucumber gives the phrases and their functions; the loop is ours, since a case is more than a scenario (`docs/decisions/0003-own-executor.md`).
 
+mod keeping;
 mod subject;
 
 use crate::{
@@ -13,10 +14,12 @@ use crate::{
     steps::{Failure, World, within_scenario},
     target::{Target, TargetError},
     verdict::{Outcome, ScenarioResult, StepResult},
+    wait::{Waiting, watched},
 };
 use async_trait::async_trait;
 use cucumber::{World as _, step::Collection};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+pub use keeping::{Keeping, Kept};
 use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 pub use subject::{Rendered, Subject, Variant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -124,6 +127,8 @@ pub struct Runner {
     pub jobs: usize,
     /// Where evidence goes, and the run's clock.
     pub store: Store,
+    /// What stays up afterwards.
+    pub keeping: Keeping,
     /// Who is told.
     pub events: UnboundedSender<Event>,
     /// Ends the run early.
@@ -173,7 +178,9 @@ impl Runner {
         };
         let mut world = World::of(case.clone(), Arc::clone(&self.provider), evidence.clone());
         let (outcome, begun, places) = within_scenario(self.steps(index, case, steps, &mut world)).await;
-        let outcome = world.leave(outcome).await;
+        world.gather().await;
+        let stays = self.keeping.takes(case, &outcome, world.stands());
+        let outcome = if stays { outcome } else { world.leave(outcome).await };
         let outcome = match outcome {
             Outcome::Passed | Outcome::Failed { .. } if case.mutant.is_some() && !world.mutated() => {
                 Outcome::Broken { step: String::new(), message: NOTHING_TO_CHANGE.into() }
@@ -194,6 +201,9 @@ impl Runner {
             result.outcome = Outcome::Broken { step: "writing the evidence".into(), message: format!("{:#}", anyhow::Error::from(error)) };
         }
         self.tell(Event::ScenarioFinished { index, result: Box::new(result.clone()) });
+        if stays {
+            self.keeping.keep(result.clone(), world);
+        }
         result
     }
 
@@ -216,11 +226,11 @@ impl Runner {
                 Ok(found) => found,
                 Err(message) => return (Outcome::Broken { step: text, message }, begun, Vec::new()),
             };
-            self.tell(Event::StepStarted { index, text: text.clone(), limit: None });
+            self.tell(Event::StepStarted { index, text: text.clone() });
             world.evidence().timeline("step", serde_json::json!({ "text": text }));
             let start = Instant::now();
             let ended = tokio::select! {
-                ended = AssertUnwindSafe(function(world, context)).catch_unwind() => ended,
+                ended = AssertUnwindSafe(watched(self.waits_of(index), function(world, context))).catch_unwind() => ended,
                 () = self.cancel.cancelled() => {
                     return (Outcome::Skipped { reason: format!("interrupted while: {text}") }, begun, Vec::new());
                 }
@@ -255,11 +265,24 @@ impl Runner {
         }
     }
 
-    fn tell(&self, event: Event) {
-        // The listener ends before us only when its output is gone, which ends the run by other means.
-        if self.events.send(event).is_err() {
-            tracing::debug!("nobody listens to events any more");
+    /// Passes on what a step waits for; whatever the words of a wait quote, no secret of theirs is shown.
+    fn waits_of(&self, index: usize) -> impl Fn(Option<Waiting>) + Send + Sync + use<> {
+        let (events, redactor) = (self.events.clone(), self.store.redactor().clone());
+        move |waiting| {
+            let waiting = waiting.map(|waiting| Waiting { what: redactor.text(&waiting.what), ..waiting });
+            tell(&events, Event::StepWaits { index, waiting });
         }
+    }
+
+    fn tell(&self, event: Event) {
+        tell(&self.events, event);
+    }
+}
+
+fn tell(events: &UnboundedSender<Event>, event: Event) {
+    // The listener ends before us only when its output is gone, which ends the run by other means.
+    if events.send(event).is_err() {
+        tracing::debug!("nobody listens to events any more");
     }
 }
 
@@ -270,4 +293,41 @@ fn said(panic: &(dyn Any + Send)) -> String {
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()))
         .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Clock;
+    use std::time::Duration;
+    use tokio::{sync::mpsc::unbounded_channel, time};
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl Provider for Nowhere {
+        async fn start(&self, name: &str) -> Result<Arc<dyn Target>, TargetError> {
+            Err(TargetError::Missing(name.into()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_of_a_step_become_events_without_secrets() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (events, mut heard) = unbounded_channel();
+        let store = Store::open(folder.path(), "r", Clock::start()).expect("opens");
+        store.redactor().secret(b"hunter22");
+        let cancel = CancellationToken::new();
+        let runner = Runner { provider: Arc::new(Nowhere), jobs: 1, store, keeping: Keeping::default(), events, cancel };
+        let began = time::Instant::now().into_std();
+        let step = crate::wait::at_most(Duration::from_secs(9), "the answer to AUTH hunter22", std::future::pending::<()>());
+        watched(runner.waits_of(3), step).await;
+        let told: Vec<(usize, Option<Waiting>)> = std::iter::from_fn(|| match heard.try_recv() {
+            Ok(Event::StepWaits { index, waiting }) => Some((index, waiting)),
+            _ => None,
+        })
+        .collect();
+        let waiting = Waiting { what: "the answer to AUTH [redacted]".into(), until: began + Duration::from_secs(9) };
+        assert_eq!(told, [(3, Some(waiting)), (3, None)]);
+    }
 }

@@ -1,7 +1,11 @@
 //! The one place that waits: a condition, a limit, and the memory of the last look.
 
+mod watched;
+
 use std::{future::Future, time::Duration};
 use tokio::{sync::watch, time::Instant};
+use watched::Open;
+pub use watched::{Waiting, watched};
 
 /// What one look at the world gave.
 pub enum Look<T> {
@@ -70,6 +74,7 @@ impl Until {
         let what = what.into();
         let start = Instant::now();
         let deadline = start + self.limit;
+        let _open = Open::new(&what, deadline);
         let mut looks = 0;
         let mut last = String::from("nothing, no look came back in time");
         let mut blind = true;
@@ -84,7 +89,7 @@ impl Until {
             if Instant::now() >= deadline {
                 return Err(TimedOut { what, waited: start.elapsed(), looks, last, blind }.into());
             }
-            let nap = pause(self.every.min(deadline.saturating_duration_since(Instant::now())));
+            let nap = nap(self.every.min(deadline.saturating_duration_since(Instant::now())));
             match &mut self.changes {
                 Some(changes) => tokio::select! {
                     () = nap => {}
@@ -96,8 +101,20 @@ impl Until {
     }
 }
 
+/// Gives work that tells by itself when it is done at most `limit`; nothing when that has passed.
+pub async fn at_most<F: Future>(limit: Duration, what: &str, work: F) -> Option<F::Output> {
+    let deadline = Instant::now() + limit;
+    let _open = Open::new(what, deadline);
+    tokio::time::timeout_at(deadline, work).await.ok()
+}
+
 /// Lets `time` pass because the promise itself speaks of time ("for the derived window nothing happens", a probe's period).
-#[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
 pub async fn pause(time: Duration) {
+    let _open = Open::new("the time to pass", Instant::now() + time);
+    nap(time).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
+async fn nap(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -5,6 +5,7 @@ mod completions;
 mod doctor;
 mod hidden;
 mod home;
+mod keep;
 mod mutate;
 mod output;
 mod panics;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     mutants::{self, Trial},
     report::{Purpose, Style, mutation_json, mutation_text, nearby},
-    run::Case,
+    run::{Case, Keeping},
     verdict::{Exit, Mutation, Verdict},
 };
 use clap::{Args, ValueEnum};
@@ -60,7 +60,7 @@ impl Mutate {
         let config = arguments.config()?;
         let target = Arc::new(Local::new(&config)?);
         let what = self.what.or_everything();
-        let session = Session::open(&what, &config, arguments.color, Arc::clone(&target) as _)?;
+        let mut session = Session::open(&what, &config, arguments.color, Arc::clone(&target) as _, Keeping::default())?;
         let trials = Trial::of(&session.subjects, |mutant| {
             self.what.takes(mutant.guarantee) && (self.mutants.is_empty() || self.mutants.iter().any(|name| name == mutant.name))
         });
@@ -90,7 +90,8 @@ impl Mutate {
         }
         let interrupted = session.interrupted();
         let folder = session.folder().to_path_buf();
-        let took = session.close()?;
+        let took = session.finish();
+        session.close();
         let baseline = Verdict { scenarios: unchanged, remarks: target.remarks(), interrupted };
         let mutation = Mutation { baseline, mutants: results, interrupted };
         print(&match self.format {

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     evidence::{Clock, Store, run_id},
     report::{ColorWhen, Event, Progress, Purpose, Selected, Style, show},
-    run::{Case, Provider, Runner, Subject},
+    run::{Case, Keeping, Kept, Provider, Runner, Subject},
     verdict::ScenarioResult,
 };
 use anyhow::Context as _;
@@ -30,7 +30,7 @@ pub(super) struct Session {
     pub(super) subjects: Vec<Arc<Subject>>,
     runner: Runner,
     runtime: Runtime,
-    progress: JoinHandle<()>,
+    progress: Option<JoinHandle<()>>,
     cancel: CancellationToken,
 }
 
@@ -39,7 +39,13 @@ impl Session {
     ///
     /// # Errors
     /// When evidence cannot be written, a feature cannot be used, or a guarantee is not known.
-    pub(super) fn open(what: &What, config: &Config, color: ColorWhen, provider: Arc<dyn Provider>) -> Result<Self, Problem> {
+    pub(super) fn open(
+        what: &What,
+        config: &Config,
+        color: ColorWhen,
+        provider: Arc<dyn Provider>,
+        keeping: Keeping,
+    ) -> Result<Self, Problem> {
         let clock = Clock::start();
         let id = run_id(clock.began(), std::process::id());
         let store = Store::open(what.evidence(), &id, clock)?;
@@ -66,8 +72,8 @@ impl Session {
                 }
             });
         }
-        let runner = Runner { provider, jobs: what.jobs(), store, events, cancel: cancel.clone() };
-        Ok(Self { id, clock, subjects, runner, runtime, progress, cancel })
+        let runner = Runner { provider, jobs: what.jobs(), store, keeping, events, cancel: cancel.clone() };
+        Ok(Self { id, clock, subjects, runner, runtime, progress: Some(progress), cancel })
     }
 
     /// Tries the cases, and gives their results in the same order.
@@ -108,16 +114,28 @@ impl Session {
         self.cancel.is_cancelled()
     }
 
-    /// Takes the progress from the terminal and ends what runs in the background; the run's wall time.
-    pub(super) fn close(self) -> Result<Duration, Problem> {
+    /// Resolves when the user wants the end: by Ctrl-C, or another signal that asks for it.
+    pub(super) async fn end_is_asked_for(&self) {
+        self.cancel.cancelled().await;
+    }
+
+    /// What stays up, and how many scenarios that did not hold were taken down for want of room.
+    pub(super) fn kept(&self) -> (Vec<Kept>, usize) {
+        (self.runner.keeping.take(), self.runner.keeping.let_go())
+    }
+
+    /// Takes the progress from the terminal; the run's wall time.
+    pub(super) fn finish(&mut self) -> Duration {
         send(&self.runner.events, Event::RunFinished);
-        if self.progress.join().is_err() {
+        if self.progress.take().is_some_and(|progress| progress.join().is_err()) {
             tracing::debug!("the progress thread panicked, which the panic hook has told");
         }
-        let took = self.clock.elapsed();
-        // Tasks of targets that are down; nothing of the verdict depends on them any more.
+        self.clock.elapsed()
+    }
+
+    /// Ends what runs in the background: tasks of targets that are down; nothing of the verdict depends on them any more.
+    pub(super) fn close(self) {
         self.runtime.shutdown_background();
-        Ok(took)
     }
 
     /// The folder of the run's evidence.

@@ -1,7 +1,7 @@
 //! `verify`: holds promises against manifests and reports what became of each.
 
 use super::{
-    Arguments, Problem,
+    Arguments, Problem, keep,
     output::{print, tell},
     panics,
     session::Session,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     report::{FORMATS, Format, Purpose, Run, Style, nearby},
-    run::Case,
+    run::{Case, Keeping},
     spec::Tags,
     verdict::{Exit, Verdict},
 };
@@ -37,6 +37,10 @@ pub(super) struct Verify {
     /// Try each scenario so many times.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeat: u32,
+
+    /// Leave the pods of scenarios that did not hold running, at most four, and print how to look at them; Ctrl-C then ends them.
+    #[arg(long)]
+    keep: bool,
 
     /// What is not proven here makes the exit code 4.
     #[arg(long)]
@@ -91,7 +95,8 @@ impl Verify {
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
         let target = Arc::new(Local::new(&config)?);
-        let session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _)?;
+        let keeping = Keeping::at_most(if self.keep { keep::MOST } else { 0 });
+        let mut session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _, keeping)?;
         let repeat = usize::try_from(self.repeat).unwrap_or(usize::MAX);
         let cases = Case::of(&session.subjects, repeat, |guarantee, scenario| {
             self.what.takes(guarantee) && self.tags.as_ref().is_none_or(|tags| tags.take(&scenario.tags))
@@ -101,7 +106,7 @@ impl Verify {
         let interrupted = session.interrupted();
         let remarks: Vec<String> = target.remarks().into_iter().chain(session.remarks()).collect();
         let (id, started, folder) = (session.id.clone(), session.started(), session.folder().to_path_buf());
-        let took = session.close()?;
+        let took = session.finish();
         let run = Run {
             id,
             target: self.what.target().into(),
@@ -113,9 +118,15 @@ impl Verify {
             bug: panics::any(),
             verdict: Verdict { scenarios, remarks, interrupted },
         };
-        self.report(&run, arguments)?;
-        tell(&format!("evidence: {}", nearby(&folder)));
-        Ok(run.exit().exit)
+        let reported = self.report(&run, arguments);
+        if reported.is_ok() {
+            tell(&format!("evidence: {}", nearby(&folder)));
+            if self.keep {
+                keep::hold(&session, &Style::of(&io::stderr(), arguments.color));
+            }
+        }
+        session.close();
+        reported.map(|()| run.exit().exit)
     }
 
     fn report(&self, run: &Run, arguments: &Arguments) -> Result<(), Problem> {

@@ -279,6 +279,13 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
         result
     }
 
+    async fn shell(&self, container: &ContainerRef) -> Result<String, TargetError> {
+        let began = Instant::now();
+        let result = self.inner.shell(container).await;
+        self.note("shell", name(container), began, &result, |command| command.as_str().into());
+        result
+    }
+
     async fn down(&self) -> Result<(), TargetError> {
         let began = Instant::now();
         let result = self.inner.down().await;

@@ -1,7 +1,6 @@
 //! What a run tells while it runs: plain data from the executor to whatever shows it.
 
-use crate::{manifest::Place, verdict::ScenarioResult};
-use std::time::Duration;
+use crate::{manifest::Place, verdict::ScenarioResult, wait::Waiting};
 
 /// A scenario that the run will try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +55,13 @@ pub enum Event {
         index: usize,
         /// The step with its keyword.
         text: String,
-        /// The longest that the step may take, where it has a limit.
-        limit: Option<Duration>,
+    },
+    /// The running step of a scenario begins to wait for something, or waits for nothing any more.
+    StepWaits {
+        /// Which scenario.
+        index: usize,
+        /// For what, and until when at most.
+        waiting: Option<Waiting>,
     },
     /// A scenario ended.
     ScenarioFinished {

@@ -3,6 +3,7 @@
 mod event;
 mod json;
 mod junit;
+mod kept;
 mod mutants;
 mod progress;
 mod style;
@@ -10,6 +11,7 @@ mod terminal;
 
 use crate::verdict::{Ending, Exit, Verdict};
 pub use event::{Event, Purpose, Selected};
+pub use kept::{Stay, Staying, Way, staying_text};
 pub use mutants::{mutation_json, mutation_text};
 pub use progress::{Progress, show};
 use serde::{Deserialize, Serialize};

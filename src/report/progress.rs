@@ -1,11 +1,14 @@
-//! Live progress: the running step of each scenario with the time that its limit leaves; lines of the finished where nothing can be drawn over.
+//! Live progress: the running step of each scenario, what it waits for and the time that this wait's limit leaves; lines of the finished where nothing can be drawn over.
 
 use super::{
     Event, Purpose, Selected, Style,
     style::{Paint, harmless, plural, seconds},
     terminal::sign,
 };
-use crate::verdict::{Outcome, ScenarioResult, Standing};
+use crate::{
+    verdict::{Outcome, ScenarioResult, Standing},
+    wait::Waiting,
+};
 use std::{
     collections::BTreeMap,
     io::Write,
@@ -33,10 +36,14 @@ pub struct Progress {
 struct Running {
     step: String,
     since: Instant,
-    limit: Option<Duration>,
+    waiting: Option<Waiting>,
 }
 
 impl Running {
+    fn of(step: &str, since: Instant) -> Self {
+        Self { step: harmless(step), since, waiting: None }
+    }
+
     fn step(&self) -> &str {
         if self.step.is_empty() { "is being set up" } else { &self.step }
     }
@@ -63,11 +70,17 @@ impl Progress {
                 vec![self.style.paint(Paint::Quiet, line)]
             }
             Event::ScenarioStarted { index } => {
-                self.running.insert(index, Running { step: String::new(), since: now, limit: None });
+                self.running.insert(index, Running::of("", now));
                 Vec::new()
             }
-            Event::StepStarted { index, text, limit } => {
-                self.running.insert(index, Running { step: harmless(&text), since: now, limit });
+            Event::StepStarted { index, text } => {
+                self.running.insert(index, Running::of(&text, now));
+                Vec::new()
+            }
+            Event::StepWaits { index, waiting } => {
+                if let Some(running) = self.running.get_mut(&index) {
+                    running.waiting = waiting.map(|waiting| Waiting { what: harmless(&waiting.what), ..waiting });
+                }
                 Vec::new()
             }
             Event::ScenarioFinished { index, result } => {
@@ -84,7 +97,7 @@ impl Progress {
             }
             Event::Remark(remark) => vec![harmless(&remark)],
             Event::Interrupted { doing } => {
-                let running = self.running.iter().map(|(index, running)| self.doing(*index, running));
+                let running = self.running.iter().map(|(index, running)| self.doing(*index, running, now));
                 let doing: Vec<String> = running.chain(doing).map(|doing| format!("  {}", harmless(&doing))).collect();
                 let told = if doing.is_empty() { "interrupted" } else { "interrupted; taking everything down. It was doing:" };
                 let mut lines = vec![self.style.paint(Paint::Odd, told)];
@@ -95,9 +108,10 @@ impl Progress {
         }
     }
 
-    fn doing(&self, index: usize, running: &Running) -> String {
+    fn doing(&self, index: usize, running: &Running, now: Instant) -> String {
         let id = self.selected.get(index).map_or("", |selected| selected.guarantee.as_str());
-        format!("{id}  {}", running.step())
+        let waits = |waiting: &Waiting| format!(" (waits for {}, {})", waiting.what, left(waiting, now));
+        format!("{id}  {}{}", running.step(), running.waiting.as_ref().map(waits).unwrap_or_default())
     }
 
     fn finished_line(&self, result: &ScenarioResult) -> String {
@@ -137,13 +151,12 @@ impl Progress {
         running.sort_by_key(|(_, running)| running.since);
         for (index, running) in running.iter().take(SHOWN) {
             let id = self.selected.get(**index).map_or("", |selected| selected.guarantee.as_str());
-            let spent = now.saturating_duration_since(running.since);
-            let time = match running.limit {
-                Some(limit) => format!("{} left", left(limit.saturating_sub(spent))),
-                None => seconds(spent),
+            let (text, time) = match &running.waiting {
+                Some(waiting) => (format!("{} · waits for {}", running.step(), waiting.what), left(waiting, now)),
+                None => (running.step().to_owned(), seconds(now.saturating_duration_since(running.since))),
             };
             let room = width.saturating_sub(2 + 8 + 2 + 2 + time.chars().count());
-            let step = Style::cut(running.step(), room);
+            let step = Style::cut(&text, room);
             lines.push(format!("  {id:8}  {step:room$}  {}", self.style.paint(Paint::Quiet, time)));
         }
         if running.len() > SHOWN {
@@ -154,8 +167,8 @@ impl Progress {
 }
 
 /// Time left in whole seconds: tenths would only flicker.
-fn left(time: Duration) -> String {
-    format!("{} s", time.as_secs())
+fn left(waiting: &Waiting, now: Instant) -> String {
+    format!("{} s left", waiting.until.saturating_duration_since(now).as_secs())
 }
 
 /// Shows events until the run is finished or its sender is gone; blocks the thread only in writing.
@@ -219,6 +232,10 @@ mod tests {
         Event::ScenarioFinished { index, result: Box::new(ScenarioResult::sample("MCP-P5", outcome)) }
     }
 
+    fn waits(index: usize, what: &str, until: Instant) -> Event {
+        Event::StepWaits { index, waiting: Some(Waiting { what: what.into(), until }) }
+    }
+
     fn failed() -> Outcome {
         Outcome::Failed { step: "Then x".into(), message: "lost 3 of 9\ncaused by y".into() }
     }
@@ -226,21 +243,37 @@ mod tests {
     #[test]
     fn the_picture_shows_the_running_step_and_the_time_that_its_limit_leaves() {
         let now = Instant::now();
-        let mut progress = Progress::new(Style { color: false, live: true, width: Some(70) }, now);
+        let mut progress = Progress::new(Style { color: false, live: true, width: Some(86) }, now);
         progress.take(started(), now);
         progress.take(Event::ScenarioStarted { index: 0 }, now);
         let text = "Then Redis is ready again within 60 seconds".into();
-        progress.take(Event::StepStarted { index: 0, text, limit: Some(Duration::from_secs(60)) }, now);
+        progress.take(Event::StepStarted { index: 0, text }, now);
+        progress.take(waits(0, "PONG", now + Duration::from_secs(60)), now);
         progress.take(Event::ScenarioStarted { index: 1 }, now);
         let frame = progress.frame(now + Duration::from_secs(4));
         assert_eq!(
             frame,
             [
                 "0/2 scenarios · 4.00 s",
-                "  MCP-P5    Then Redis is ready again within 60 seconds      56 s left",
-                "  MCP-P8    is being set up                                     4.00 s",
+                "  MCP-P5    Then Redis is ready again within 60 seconds · waits for PONG     56 s left",
+                "  MCP-P8    is being set up                                                     4.00 s",
             ]
         );
+        // The wait is over, the step is not.
+        progress.take(Event::StepWaits { index: 0, waiting: None }, now);
+        let frame = progress.frame(now + Duration::from_secs(5));
+        assert_eq!(frame[1], "  MCP-P5    Then Redis is ready again within 60 seconds                         5.00 s");
+    }
+
+    #[test]
+    fn a_limit_that_has_passed_leaves_nothing() {
+        let now = Instant::now();
+        let mut progress = Progress::new(Style { color: false, live: true, width: Some(60) }, now);
+        progress.take(started(), now);
+        progress.take(Event::StepStarted { index: 0, text: "Then x".into() }, now);
+        progress.take(waits(0, "a \x1bpod", now + Duration::from_secs(2)), now);
+        let frame = progress.frame(now + Duration::from_secs(9));
+        assert_eq!(frame[1], "  MCP-P5    Then x · waits for a pod                0 s left");
     }
 
     #[test]
@@ -248,7 +281,8 @@ mod tests {
         let now = Instant::now();
         let mut progress = Progress::new(Style { color: false, live: true, width: Some(40) }, now);
         progress.take(started(), now);
-        progress.take(Event::StepStarted { index: 0, text: "Then ".repeat(40), limit: None }, now);
+        progress.take(Event::StepStarted { index: 0, text: "Then ".repeat(40) }, now);
+        progress.take(waits(0, "a pod", now), now);
         assert!(progress.frame(now).iter().all(|line| line.chars().count() <= 40), "{:?}", progress.frame(now));
     }
 
@@ -257,9 +291,18 @@ mod tests {
         let now = Instant::now();
         let mut progress = Progress::new(Style::PLAIN, now);
         progress.take(started(), now);
-        progress.take(Event::StepStarted { index: 1, text: "When the Redis pod is killed".into(), limit: None }, now);
-        let lines = progress.take(Event::Interrupted { doing: Vec::new() }, now);
-        assert_eq!(lines, ["interrupted; taking everything down. It was doing:", "  MCP-P8  When the Redis pod is killed"]);
+        progress.take(Event::StepStarted { index: 0, text: "Then Redis is ready again".into() }, now);
+        progress.take(waits(0, "PONG", now + Duration::from_secs(60)), now);
+        progress.take(Event::StepStarted { index: 1, text: "When the Redis pod is killed".into() }, now);
+        let lines = progress.take(Event::Interrupted { doing: Vec::new() }, now + Duration::from_secs(20));
+        assert_eq!(
+            lines,
+            [
+                "interrupted; taking everything down. It was doing:",
+                "  MCP-P5  Then Redis is ready again (waits for PONG, 40 s left)",
+                "  MCP-P8  When the Redis pod is killed"
+            ]
+        );
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
-//! The program behind the name `kubectl` in a runbook: hands its arguments to the harness and shows what comes back.
+//! The program behind the name `kubectl` in a runbook, and of what `verify --keep` keeps: hands its arguments to the harness and shows what comes back.
 //!
 //! It understands nothing itself, so that parsing, printing and refusing are in one place.
 
-use super::wire::{self, Header, SOCKET, Tag};
+use super::wire::{self, Header, SOCKET, SOCKET_FILE, Tag};
 use nix::sys::stat::{Mode, umask};
 use std::{
     env,
@@ -38,7 +38,9 @@ pub fn main() -> ExitCode {
 
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("this kubectl is redis-conformance and works in its runbooks only ({SOCKET} is not set); call the real one by its path")]
+    #[error(
+        "this kubectl is redis-conformance and works in its runbooks only ({SOCKET} is not set), or by the whole path that `verify --keep` prints; call the real one by its path"
+    )]
     Outside,
     #[error("the harness does not answer at {}: {cause}", socket.display())]
     NoHarness { socket: PathBuf, cause: io::Error },
@@ -53,7 +55,7 @@ enum CallError {
 }
 
 fn call() -> Result<u8, CallError> {
-    let socket = PathBuf::from(env::var_os(SOCKET).ok_or(CallError::Outside)?);
+    let socket = beside().or_else(|| env::var_os(SOCKET).map(PathBuf::from)).ok_or(CallError::Outside)?;
     let argv = env::args_os().skip(1).map(|word| word.into_string().map_err(CallError::NotText)).collect::<Result<_, _>>()?;
     let mask = umask(Mode::empty());
     umask(mask);
@@ -81,6 +83,14 @@ fn call() -> Result<u8, CallError> {
             Err(error) => return Err(CallError::BrokenOff(error)),
         }
     }
+}
+
+/// The socket above the directory of the file that was called by its path: a person's terminal needs no environment, and none of
+/// another target leads astray.
+fn beside() -> Option<PathBuf> {
+    let called = PathBuf::from(env::args_os().next()?);
+    let bin = called.parent().filter(|bin| !bin.as_os_str().is_empty())?;
+    Some(bin.join("..").join(SOCKET_FILE)).filter(|socket| socket.exists())
 }
 
 /// A socket's path may have 107 bytes only; a longer one is reached through its open directory.

@@ -3,6 +3,7 @@
 //! It judges nothing: what a block printed and how it ended goes back to the step that asked.
 
 mod blocks;
+mod front;
 pub mod kubectl;
 mod output;
 mod run;
@@ -11,5 +12,6 @@ mod verbs;
 mod wire;
 
 pub use blocks::{Block, Document, MarkdownError, Row, Table};
+pub use front::Front;
 pub use run::{Ended, Runbook, RunbookError, RunbookOutput};
 pub use server::{KubectlCall, Trouble};

@@ -6,7 +6,7 @@ use super::{
     server::{KubectlCall, Server, Trouble},
     wire::SOCKET,
 };
-use crate::target::Target;
+use crate::{target::Target, wait::at_most};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, killpg},
@@ -174,7 +174,7 @@ impl Runbook {
         let bash = which::which("bash").map_err(RunbookError::NoBash)?;
         let no_room = |cause| RunbookError::NoRoom { room: self.room.clone(), cause };
         let no_shell = |cause| RunbookError::NoShell { block: block.place.to_string(), directory: directory.to_owned(), cause };
-        let server = Server::start(target, &self.room, &self.program).await.map_err(no_room)?;
+        let server = Server::start(target, &self.room, "runbook", &self.program).await.map_err(no_room)?;
         let failed_line = server.file("failed-line");
         let begun = Instant::now();
         let mut command = Command::new(bash);
@@ -245,7 +245,7 @@ impl Drop for Group {
 }
 
 async fn wait(child: &mut Child, group: &Group, limit: Duration) -> io::Result<Ended> {
-    if let Ok(status) = timeout(limit, child.wait()).await {
+    if let Some(status) = at_most(limit, "the end of the runbook's block", child.wait()).await {
         return status.map(ended);
     }
     group.signal(Signal::SIGTERM);

@@ -75,7 +75,7 @@ impl fmt::Display for KubectlCall {
     }
 }
 
-/// Carries out the calls of one runbook; ends, with its directory, when dropped.
+/// Carries out the calls of one runbook, or of a person; ends, with its directory, when dropped.
 pub(super) struct Server {
     room: PathBuf,
     calls: Arc<Mutex<Vec<KubectlCall>>>,
@@ -83,10 +83,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Begins to listen in a new directory within `room`, where `bin/kubectl` leads to `program`.
-    pub(super) async fn start(target: Arc<dyn Target>, room: &Path, program: &Path) -> io::Result<Self> {
-        let (room, program) = (room.to_owned(), program.to_owned());
-        let prepared = tokio::task::spawn_blocking(move || prepare(&room, &program)).await;
+    /// Begins to listen in a new directory within `room`, whose name begins with `name` and where `bin/kubectl` leads to `program`.
+    pub(super) async fn start(target: Arc<dyn Target>, room: &Path, name: &str, program: &Path) -> io::Result<Self> {
+        let (room, name, program) = (room.to_owned(), name.to_owned(), program.to_owned());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&room, &name, &program)).await;
         let (room, listener) = prepared.map_err(io::Error::other)??;
         let calls = Arc::new(Mutex::new(Vec::new()));
         let listening = tokio::spawn(listen(UnixListener::from_std(listener)?, target, Arc::clone(&calls)));
@@ -123,9 +123,9 @@ impl Drop for Server {
     }
 }
 
-/// The directory of one runbook, and the socket in it; nothing stays behind where it fails.
-fn prepare(room: &Path, program: &Path) -> io::Result<(PathBuf, net::UnixListener)> {
-    let room = own_directory(room)?;
+/// The directory of one server, and the socket in it; nothing stays behind where it fails.
+fn prepare(room: &Path, name: &str, program: &Path) -> io::Result<(PathBuf, net::UnixListener)> {
+    let room = own_directory(room, name)?;
     let bound = fs::create_dir(room.join("bin"))
         .and_then(|()| symlink(program, room.join("bin/kubectl")))
         .and_then(|()| short_path(&room.join(SOCKET_FILE)))
@@ -140,12 +140,12 @@ fn prepare(room: &Path, program: &Path) -> io::Result<(PathBuf, net::UnixListene
 }
 
 /// A new directory that nobody else may enter.
-fn own_directory(room: &Path) -> io::Result<PathBuf> {
+fn own_directory(room: &Path, name: &str) -> io::Result<PathBuf> {
     fs::create_dir_all(room)?;
     let room = room.canonicalize()?;
     let mut number = 1_u32;
     loop {
-        let own = room.join(format!("runbook-{number}"));
+        let own = room.join(format!("{name}-{number}"));
         match fs::DirBuilder::new().mode(0o700).create(&own) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             made => return made.map(|()| own),

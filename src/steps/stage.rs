@@ -35,12 +35,22 @@ impl Stage {
         Self { provider, name, target: None, set: None, applied: None, mutated: false, absent_class: None }
     }
 
-    /// Gathers what the target knows, and takes it down.
-    pub(super) async fn leave(&mut self, evidence: &Evidence) -> Step {
+    /// Gathers what the target knows.
+    pub(super) async fn gather(&self, evidence: &Evidence) {
+        if let Some(target) = &self.target {
+            diagnose(target.as_ref(), evidence).await;
+        }
+    }
+
+    /// Takes the target down.
+    pub(super) async fn down(&mut self) -> Step {
         let Some(target) = self.target.take() else { return Ok(()) };
-        diagnose(target.as_ref(), evidence).await;
-        target.down().await?;
-        Ok(())
+        Ok(target.down().await?)
+    }
+
+    /// Where the scenario runs, once it runs anywhere.
+    pub(super) fn target(&self) -> Option<&Arc<dyn Target>> {
+        self.target.as_ref()
     }
 }
 

@@ -4,6 +4,7 @@ use super::{data::Data, failure::Step, faults::FaultLog, stage::Stage};
 use crate::{
     evidence::Evidence,
     run::{Case, Provider},
+    target::{ContainerRef, Target},
     verdict::Outcome,
 };
 use std::sync::Arc;
@@ -74,11 +75,35 @@ impl World {
         self.findings.fixtures.clone()
     }
 
-    /// Ends the scenario: gathers what the target knows, takes it down, and keeps the outcome unless that fails.
-    pub async fn leave(&mut self, outcome: Outcome) -> Outcome {
+    /// Ends what the scenario itself does, and gathers what the target knows.
+    pub async fn gather(&mut self) {
         self.data.stop_writing().await;
-        let left: Step = self.stage.leave(&self.evidence).await;
-        match (left, &outcome) {
+        self.stage.gather(&self.evidence).await;
+    }
+
+    /// Whether the scenario has begun to run anything.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.stage.target().is_some()
+    }
+
+    /// Where it runs, and the container of Redis there as it is now, as far as there are any.
+    pub async fn look(&mut self) -> Option<(Arc<dyn Target>, Option<ContainerRef>)> {
+        let target = Arc::clone(self.stage.target()?);
+        Some((target, self.redis_container().await.ok()))
+    }
+
+    /// Takes the target down.
+    ///
+    /// # Errors
+    /// A failure when something of it stays.
+    pub async fn down(&mut self) -> Step {
+        self.stage.down().await
+    }
+
+    /// Takes the target down, and keeps the outcome unless that fails.
+    pub async fn leave(&mut self, outcome: Outcome) -> Outcome {
+        match (self.down().await, &outcome) {
             (Err(failure), Outcome::Passed) => failure.at("taking the scenario down".into()),
             (Err(failure), _) => {
                 self.evidence.timeline("down", serde_json::json!({ "error": failure.to_string() }));

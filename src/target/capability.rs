@@ -23,6 +23,8 @@ pub enum Capability {
     SharedStorage,
     /// New volumes can be made to belong to root, as a fresh block device's file system does.
     RootOwnedVolumes,
+    /// A person can open a shell in a container from a terminal of this machine.
+    Shell,
     /// A program stands for the image.
     Program(String),
     /// An object kind or field that the target does not implement, by name, with its place.
@@ -40,6 +42,7 @@ impl fmt::Display for Capability {
             Self::StorageClasses => f.write_str("storage-classes"),
             Self::SharedStorage => f.write_str("shared-storage"),
             Self::RootOwnedVolumes => f.write_str("root-owned-volumes"),
+            Self::Shell => f.write_str("shell"),
             Self::Program(image) => write!(f, "program for {image}"),
             Self::Field(field) => f.write_str(field),
         }

@@ -224,6 +224,12 @@ pub trait Target: Send + Sync {
         .into())
     }
 
+    /// The command line with which a person opens a shell in the running container, from a terminal outside of this program.
+    async fn shell(&self, container: &ContainerRef) -> Result<String, TargetError> {
+        let reason = format!("no terminal reaches {container} from outside");
+        Err(Unsupported { capability: Capability::Shell, reason }.into())
+    }
+
     /// Takes everything down and waits until it is gone.
     async fn down(&self) -> Result<(), TargetError>;
 }

@@ -4,7 +4,7 @@ use super::{
     TrafficError,
     agent::wire::{Op, PROTOCOL, Record, Request, What},
 };
-use crate::target::Attached;
+use crate::{target::Attached, wait::at_most};
 use std::{
     collections::HashMap,
     sync::{
@@ -115,9 +115,10 @@ impl Records {
 
     /// The next record, which must come within the limit.
     pub(super) async fn within(&mut self, limit: Duration) -> Result<What, TrafficError> {
-        match timeout(limit, self.next()).await {
-            Ok(next) => next,
-            Err(_) => Err(TrafficError::Silent { doing: self.doing.clone(), waited: limit }),
+        let what = format!("the answer to {}", self.doing);
+        match at_most(limit, &what, self.next()).await {
+            Some(next) => next,
+            None => Err(TrafficError::Silent { doing: self.doing.clone(), waited: limit }),
         }
     }
 

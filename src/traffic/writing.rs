@@ -5,6 +5,7 @@ use super::{
     agent::wire::{Connected, Fate, What, Written},
     link::Records,
 };
+use crate::wait::at_most;
 use std::{
     collections::HashMap,
     fmt,
@@ -14,7 +15,7 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 /// What a busy machine may add when a writer ends.
@@ -89,9 +90,9 @@ impl Writing {
     pub async fn acknowledged(&self, wanted: u64, limit: Duration) -> Result<(), TrafficError> {
         let mut progress = self.progress.clone();
         let enough = progress.wait_for(|progress| progress.acknowledged >= wanted || progress.ended);
-        let reached = match timeout(limit, enough).await {
-            Ok(Ok(progress)) => progress.acknowledged >= wanted,
-            Ok(Err(_)) | Err(_) => false,
+        let reached = match at_most(limit, &format!("{wanted} acknowledged writes"), enough).await {
+            Some(Ok(progress)) => progress.acknowledged >= wanted,
+            Some(Err(_)) | None => false,
         };
         if reached { Ok(()) } else { Err(TrafficError::TooFew { wanted, waited: limit, seen: self.progress.borrow().to_string() }) }
     }

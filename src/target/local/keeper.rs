@@ -120,6 +120,7 @@ fn run_node(orders: &Orders, reason: &str, directory: &Path, arguments: &[OsStri
         keeper_started: node::start_of(Path::new("/proc/self/stat")).map_err(at(Stage::Start, "reading /proc/self/stat"))?,
         directory: directory.to_owned(),
         single_user: reason.to_owned(),
+        outer: orders.outer,
     };
     let mut node = Command::new("/proc/self/exe")
         .arg(Role::Node.name())

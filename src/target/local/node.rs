@@ -77,9 +77,17 @@ pub(super) struct Orders {
     pub(super) directory: PathBuf,
     /// Why there is only a single user; empty if there are many.
     pub(super) single_user: String,
+    /// The process that the user started, as the outer `/proc` has it.
+    pub(super) outer: i32,
 }
 
-static NODE: OnceLock<Orders> = OnceLock::new();
+static NODE: OnceLock<Node> = OnceLock::new();
+
+struct Node {
+    orders: Orders,
+    /// This process, as the outer `/proc` has it.
+    outside: Option<i32>,
+}
 
 /// Plays the hidden role that the arguments name, if they name one; to be called first of all, before any thread exists.
 /// `run` is what the node is for: it gets the arguments that were given to [`enter`].
@@ -149,12 +157,23 @@ pub fn list_stale() -> Vec<PathBuf> {
 #[must_use]
 pub fn run_directory() -> &'static Path {
     #[expect(clippy::expect_used, reason = "only the node has sandboxes, and everything that asks has one")]
-    &NODE.get().expect("this is the node").directory
+    &NODE.get().expect("this is the node").orders.directory
 }
 
 /// Why processes have only a single user to run under, if so.
 pub(super) fn single_user() -> Option<&'static str> {
-    NODE.get().map(|orders| orders.single_user.as_str()).filter(|reason| !reason.is_empty())
+    NODE.get().map(|node| node.orders.single_user.as_str()).filter(|reason| !reason.is_empty())
+}
+
+/// The number of the process that the user started, for `kill` in a terminal.
+#[must_use]
+pub fn started_by_user() -> Option<i32> {
+    NODE.get().map(|node| node.orders.outer)
+}
+
+/// The number of the node for programs outside of it.
+pub(super) fn outside() -> Option<i32> {
+    NODE.get().and_then(|node| node.outside)
 }
 
 /// Whether this process is the node.
@@ -279,12 +298,14 @@ fn be_node(orders: Orders, arguments: Vec<OsString>, run: fn(Vec<OsString>) -> E
             return ExitCode::FAILURE;
         }
     };
+    // This /proc is still the outer one, in which the link has our number there.
+    let outside = fs::read_link("/proc/self").ok().and_then(|number| number.to_str()?.parse().ok());
     if let Err((stage, doing, error)) = settle(&orders) {
         status::tell(&mut status, &Status::failed(stage, doing, &error));
         return ExitCode::FAILURE;
     }
     // dispatch runs once a process.
-    let _ = NODE.set(orders);
+    let _ = NODE.set(Node { orders, outside });
     status::tell(&mut status, &Status::Running);
     drop(status);
     run(arguments)

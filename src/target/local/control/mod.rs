@@ -91,6 +91,7 @@ impl Target for LocalTarget {
                 let shared = |class: &Arc<Value>| class["provisioner"] == DISK && class["parameters"]["shared"] == "true";
                 (!classes().iter().any(shared)).then(|| "volumes stay on the node of their first pod, as with kind's `standard`".into())
             }
+            Capability::Shell => verbs::nsenter().err(),
             Capability::Program(image) => return self.cluster.options.programs.image(image).map(|_| ()),
             Capability::Field(field) => Some(format!("{field} is not carried out here")),
         };
@@ -175,6 +176,10 @@ impl Target for LocalTarget {
             self.cluster.store.update(&json::key(class), |class| class["provisioner"] = DISK.into());
         }
         Ok(())
+    }
+
+    async fn shell(&self, container: &ContainerRef) -> Result<String, TargetError> {
+        verbs::shell(&self.cluster, container)
     }
 
     async fn down(&self) -> Result<(), TargetError> {

@@ -3,6 +3,7 @@
 use super::{
     super::{
         image::CLIENT_IMAGE,
+        node,
         runtime::{ExecError, FreezeError, Running},
     },
     apply,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     manifest::{ObjectKey, Place},
-    target::{Attached, ContainerRef, ExecOutput, Kill, Process, TargetError},
+    target::{Attached, Capability, ContainerRef, ExecOutput, Kill, Process, TargetError, Unsupported},
     wait::{Look, Until},
 };
 use nix::sys::signal::Signal;
@@ -154,6 +155,20 @@ pub(super) async fn freeze(cluster: &Cluster, container: &ContainerRef) -> Resul
 /// Lets them run on.
 pub(super) async fn thaw(cluster: &Cluster, container: &ContainerRef) -> Result<(), TargetError> {
     running(cluster, container)?.thaw().await.map_err(frozen(container))
+}
+
+/// Why no shell can be opened from outside, if so.
+pub(super) fn nsenter() -> Result<(), String> {
+    which::which("nsenter").map(drop).map_err(|_| "nsenter is not installed (package util-linux)".into())
+}
+
+/// Twice nsenter: the first enters the node, where the second finds the container's process under the number that it has here. As root
+/// of the container, who sees more than its user does.
+pub(super) fn shell(cluster: &Cluster, container: &ContainerRef) -> Result<String, TargetError> {
+    let pid = running(cluster, container)?.pid();
+    nsenter().map_err(|reason| Unsupported { capability: Capability::Shell, reason })?;
+    let node = node::outside().ok_or_else(|| TargetError::broken("naming the node", io::Error::other("its number outside is unknown")))?;
+    Ok(format!("nsenter --preserve-credentials -U -m -p -t {node} nsenter -m -u -i -n -p -t {pid} sh"))
 }
 
 /// The namespace's client pod, made at the first call, on the node that no fault reaches.
