@@ -67,7 +67,11 @@ fn differences(row: &Expected) -> Vec<String> {
     for guarantee in list(&report, "guarantees") {
         let id = guarantee["id"].as_str().expect("an id").to_owned();
         let is_expected = row.fails.contains(&id);
-        for scenario in list(&guarantee, "scenarios") {
+        let scenarios = list(&guarantee, "scenarios");
+        if !is_expected && !scenarios.iter().any(|scenario| scenario["outcome"] == "passed") {
+            wrong.push(format!("{id} is proven by no scenario and should hold"));
+        }
+        for scenario in scenarios {
             let told = format!("{id}, {}: {}", scenario["scenario"], scenario["message"]);
             match scenario["outcome"].as_str() {
                 Some("passed" | "unsupported") => {}

@@ -119,8 +119,9 @@ fn scaler_of<'set>(set: &'set ManifestSet, workload: &ObjectKey) -> Option<&'set
 #[then(expr = "its image is {string}")]
 async fn its_image_is(world: &mut World, image: String) -> Step {
     let (workload, redis) = redis(world)?;
-    // `docker.io/library/redis` is what `redis` stands for.
-    if redis.role.id.image == ImageRef::parse(&image) {
+    // `docker.io/library/redis` is what `redis` stands for, and a digest only pins what the tag names.
+    let named = ImageRef { digest: None, ..redis.role.id.image.clone() };
+    if named == ImageRef::parse(&image) {
         return Ok(());
     }
     let pointer = format!("{}/image", redis.container_pointer());

@@ -28,7 +28,7 @@ impl End {
 /// Where the data directory lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Storage {
-    /// On a claim, or a claim is mounted somewhere and was meant to hold it.
+    /// On a claim; or on no volume at all while a claim is mounted elsewhere, which was meant to hold it.
     Claim,
     /// On an emptyDir or a directory of the node: it outlives the container.
     Node,
@@ -106,17 +106,22 @@ fn storage_of(pod: &Value, container: &str, directory: &str) -> Storage {
     let volume =
         |mount: &Value| pod["spec"]["volumes"].as_array().into_iter().flatten().find(|volume| volume["name"] == mount["name"]).cloned();
     let is_claim =
-        |mount: &&&Value| volume(mount).is_some_and(|volume| volume.get("persistentVolumeClaim").is_some_and(|claim| !claim.is_null()));
-    if mounts.iter().any(|mount| is_claim(&mount)) {
-        return Storage::Claim;
+        |mount: &Value| volume(mount).is_some_and(|volume| volume.get("persistentVolumeClaim").is_some_and(|claim| !claim.is_null()));
+    let path = |mount: &Value| mount["mountPath"].as_str().map(ToOwned::to_owned).unwrap_or_default();
+    // The innermost mount holds the directory.
+    let holds = mounts.iter().filter(|mount| Path::new(directory).starts_with(path(mount)));
+    match holds.max_by_key(|mount| Path::new(&path(mount)).components().count()) {
+        Some(mount) if is_claim(mount) => Storage::Claim,
+        Some(_) => Storage::Node,
+        None if mounts.iter().any(|mount| is_claim(mount)) => Storage::Claim,
+        None => Storage::Container,
     }
-    let holds = mounts.iter().any(|mount| mount["mountPath"].as_str().is_some_and(|path| Path::new(directory).starts_with(path)));
-    if holds { Storage::Node } else { Storage::Container }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[rstest::rstest]
     #[case(Storage::Claim, true, true, End::NodeLost, true)]
@@ -137,12 +142,20 @@ mod tests {
         assert_eq!(Means { storage, append_only, snapshots }.promise(end).is_some(), promised);
     }
 
-    #[test]
-    fn a_claim_mounted_beside_the_data_was_meant_to_hold_it() {
-        let pod = serde_json::json!({ "spec": {
-            "containers": [{ "name": "redis", "volumeMounts": [{ "name": "v", "mountPath": "/elsewhere" }] }],
-            "volumes": [{ "name": "v", "persistentVolumeClaim": { "claimName": "c" } }],
-        }});
-        assert_eq!(storage_of(&pod, "redis", "/data"), Storage::Claim);
+    #[rstest::rstest]
+    #[case::a_claim_that_was_meant_to_hold_it("/data", &[("/elsewhere", true)], Storage::Claim)]
+    #[case::a_claim_for_something_else("/data", &[("/backup", true), ("/data", false)], Storage::Node)]
+    #[case::the_innermost_mount("/data/redis", &[("/data", true), ("/data/redis", false)], Storage::Node)]
+    #[case::the_claim_itself("/data/redis", &[("/data", true), ("/etc/redis", false)], Storage::Claim)]
+    #[case::none("/data", &[("/etc/redis", false)], Storage::Container)]
+    fn data_lies_where_the_innermost_mount_puts_it(#[case] directory: &str, #[case] mounts: &[(&str, bool)], #[case] expected: Storage) {
+        let names = mounts.iter().map(|(path, is_claim)| {
+            let volume =
+                if *is_claim { json!({ "name": path, "persistentVolumeClaim": {} }) } else { json!({ "name": path, "emptyDir": {} }) };
+            (json!({ "name": path, "mountPath": path }), volume)
+        });
+        let (mounts, volumes): (Vec<Value>, Vec<Value>) = names.unzip();
+        let pod = json!({ "spec": { "containers": [{ "name": "redis", "volumeMounts": mounts }], "volumes": volumes } });
+        assert_eq!(storage_of(&pod, "redis", directory), expected);
     }
 }

@@ -10,6 +10,9 @@ use cucumber::{then, when};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
+/// A probe that takes longer than this to notice is told so at once: nobody waits for such a verdict.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
 /// The frozen container, and what there was of it before.
 #[derive(Debug)]
 pub(super) struct Frozen {
@@ -54,17 +57,22 @@ fn serves(slices: &[Value], redis: &Redis, address: &Value) -> bool {
 }
 
 /// The longest that a probe may take to see a failure: the rest of a period, and then `failureThreshold` periods with the last one's time-out.
-fn probe_limit(world: &World, probe: &str) -> Step<Option<Duration>> {
+fn probe_limit(world: &World, name: &str) -> Step<Option<Duration>> {
     let (object, redis) = (world.redis_object()?, world.redis()?);
-    let Some(probe) = object.json.pointer(&format!("{}/{probe}", redis.container_pointer())) else { return Ok(None) };
-    let field = |name: &str, default: u64| probe.get(name).and_then(Value::as_u64).unwrap_or(default);
+    let Some(probe) = object.json.pointer(&format!("{}/{name}", redis.container_pointer())) else { return Ok(None) };
+    let field = |field: &str, default: u64| probe.get(field).and_then(Value::as_u64).unwrap_or(default);
     let seconds =
         // A probe that hangs for longer than a period puts off the next one.
         field("initialDelaySeconds", 0)
             + field("periodSeconds", 10)
             + field("periodSeconds", 10).max(field("timeoutSeconds", 1)) * field("failureThreshold", 3)
             + field("timeoutSeconds", 1);
-    Ok(Some(Duration::from_secs(seconds)))
+    let limit = Duration::from_secs(seconds);
+    if limit > LONGEST {
+        let words = format!("the fields of {name} give it {seconds} s, and no scenario waits longer than {} s", LONGEST.as_secs());
+        return Err(Failure::broken(words).pointing_to(world.place_of_field(&format!("/{name}"))));
+    }
+    Ok(Some(limit))
 }
 
 /// Two busy cores may hold a probe up: a stated tenth, at least two seconds.
