@@ -83,6 +83,15 @@ impl Failure {
         Self::of(Why::Broken(why.into()))
     }
 
+    /// The same, where nothing makes it doubtful; a promise is not broken by what rests on a guess.
+    #[must_use]
+    pub fn unless(self, doubt: Option<String>) -> Self {
+        match (self.why, doubt) {
+            (Why::Violated(seen), Some(doubt)) => Self { why: Why::Skipped(format!("{doubt}; {seen}")), places: self.places },
+            (why, _) => Self { why, places: self.places },
+        }
+    }
+
     /// Left out on purpose.
     pub fn skipped(reason: impl Into<String>) -> Self {
         Self::of(Why::Skipped(reason.into()))

@@ -204,7 +204,7 @@ impl World {
         let client = self.client().await?;
         let endpoint = self.chosen_endpoint(0).await?;
         let redis = self.redis()?;
-        Until::within(START)
+        let answered = Until::within(START)
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
                 let reply = client.command(&endpoint, &["PING"]).await?;
                 if reply.is_pong() {
@@ -221,7 +221,9 @@ impl World {
                     _ => Ok(Look::NotYet(reply.to_string())),
                 }
             })
-            .await
+            .await;
+        let guessed = if self.fault.began.is_none() { redis.unknown_address() } else { None };
+        answered.map_err(|silent| silent.unless(guessed))
     }
 
     /// SIGTERM and, as the kubelet does, SIGKILL to what still runs when the grace period is over.

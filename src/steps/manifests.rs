@@ -40,6 +40,9 @@ fn quantity_is(world: &World, pointer: &str, expected: &str) -> Step {
 #[then(expr = "Redis mounts the claim {string} at its data directory")]
 async fn redis_mounts_the_claim(world: &mut World, claim: String) -> Step {
     let (workload, redis) = redis(world)?;
+    if let Some(unknown) = &redis.role.unknown_dir {
+        return Err(Failure::skipped(format!("the manifests do not tell the data directory: {} ({})", unknown.why, unknown.place)));
+    }
     let data = &redis.role.data;
     // A mount below takes its part of the data away from the claim: `appendonlydir` on an emptyDir is not kept.
     // What only shows files of a ConfigMap or Secret takes nothing: Redis cannot write there.

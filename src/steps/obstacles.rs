@@ -1,6 +1,9 @@
 //! What stands in the way of any set's Redis, read from its manifests before anything is waited for; each with its place.
 
-use super::{Failure, Step, World, workload::Redis};
+use super::{
+    Failure, Step, World,
+    workload::{Redis, undecided},
+};
 use crate::{
     manifest::{ManifestSet, Object, ObjectKey, Place, Roles, Workload},
     target::{Capability, WithoutProgram},
@@ -77,6 +80,10 @@ pub(super) fn replicas_place(set: &ManifestSet, redis: &Redis) -> Place {
 
 /// Why nothing can be tried where no container runs Redis: what the set holds instead.
 pub(super) fn without_redis(set: &ManifestSet) -> String {
+    let roles = Roles::of(set);
+    if !roles.undecided.is_empty() {
+        return undecided(&roles);
+    }
     let some: Vec<String> = set.objects.iter().take(6).map(|object| format!("{} ({})", object.key(), object.place)).collect();
     let more = set.objects.len().saturating_sub(some.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -21,7 +21,7 @@ impl World {
         let endpoint = self.endpoint(0).await?;
         let client = self.client().await?;
         // A Service follows its pods within milliseconds here; a refused connection costs nobody anything.
-        Until::within(limit)
+        let answered = Until::within(limit)
             .every(Duration::from_millis(5))
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
                 // Short, since a packet to a pod that has gone is never answered, and the next try may reach the new one.
@@ -30,7 +30,10 @@ impl World {
                     other => Look::NotYet(other.to_string()),
                 })
             })
-            .await
+            .await;
+        // Before anything is broken a Redis at an address that was guessed may be well.
+        let guessed = if self.fault.began.is_none() { self.redis()?.unknown_address() } else { None };
+        answered.map_err(|silent| silent.unless(guessed))
     }
 
     /// `redis-cli` in Redis' own container, with its port and its password if it has one: what it says, or with what it fails.

@@ -47,6 +47,7 @@ impl Redis {
         let role = match (index, &roles.redis[..]) {
             (Some(index), all) => all.get(index).ok_or_else(|| Failure::broken("the set has fewer Redis than when it was read"))?,
             (None, [only]) => only,
+            (None, []) if !roles.undecided.is_empty() => return Err(Failure::skipped(undecided(&roles))),
             (None, []) => return Err(Failure::violated("no container of the manifests runs Redis")),
             (None, several) => {
                 let names: Vec<String> = several.iter().map(|redis| format!("{} at {}", redis.id.workload, redis.id.place)).collect();
@@ -79,6 +80,19 @@ impl Redis {
             Volume::Claim { name, .. } => Some(name),
             _ => None,
         }
+    }
+
+    /// Why clients may look for it in the wrong place or with the wrong password; `None` where the manifests tell both.
+    pub(super) fn unknown_address(&self) -> Option<String> {
+        let config = &self.role.config;
+        let unknown = ["port", "requirepass"].iter().find_map(|name| config.unknown(name));
+        let unknown = unknown.map(|unknown| (unknown.why, unknown.place));
+        let hidden = || {
+            let (what, place) = self.role.hidden_start.clone()?;
+            Some((format!("a part of its start is {what}, which no file of these manifests holds"), place))
+        };
+        let (why, place) = unknown.or_else(hidden)?;
+        Some(format!("it did not answer, and the manifests do not tell where and to whom it does: {why} ({place})"))
     }
 
     /// The Services that lead to it.
@@ -114,6 +128,18 @@ impl Redis {
         let service = services.iter().find(|service| !service.headless).or_else(|| services.first())?;
         Some((service.key.name.clone(), service.port))
     }
+}
+
+/// Which containers may be Redis, and why nobody can tell before they run.
+pub(super) fn undecided(roles: &Roles) -> String {
+    let one = |undecided: &roles::Undecided| {
+        format!(
+            "container {} of {} may run Redis: {} ({})",
+            undecided.id.name, undecided.id.workload, undecided.unknown.why, undecided.unknown.place
+        )
+    };
+    let all: Vec<String> = roles.undecided.iter().map(one).collect();
+    format!("the manifests do not tell which container runs Redis: {}", all.join("; "))
 }
 
 /// What a start may take beyond the manifests' own fields: image at hand, an empty or small data set, two busy cores.

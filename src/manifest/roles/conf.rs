@@ -1,5 +1,6 @@
 //! Redis's configuration: files with what they include, then arguments, the later line winning.
 
+use super::shell::{CLOSE, OPEN, is_open, shown};
 use crate::manifest::Place;
 use std::collections::BTreeMap;
 
@@ -12,6 +13,19 @@ pub struct Setting {
     pub place: Place,
     /// It is an argument of the command line and not a line of a file.
     pub argument: bool,
+    /// A part of it is known to the running container only; it is written here as the script has it.
+    pub open: bool,
+    /// How many lines came before it.
+    order: usize,
+}
+
+/// Why a setting is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// In words.
+    pub why: String,
+    /// Where it is decided.
+    pub place: Place,
 }
 
 /// A configuration as Redis would have it after its start.
@@ -22,6 +36,11 @@ pub struct Config {
     pub files: Vec<String>,
     /// Files that Redis is told to read and that nothing in the set holds.
     pub missing: Vec<(String, Place)>,
+    /// Lines that may be anything, each with how many came before it.
+    anything: Vec<(usize, Unknown)>,
+    /// Settings that may be another than the one in force.
+    other: BTreeMap<String, Unknown>,
+    lines: usize,
 }
 
 /// Gives the parts of a file by its path, each with the place of the line above its first.
@@ -82,7 +101,49 @@ impl Config {
         self.settings.keys().map(String::as_str)
     }
 
-    pub(super) fn add(&mut self, name: &str, setting: Setting) {
+    /// Why the setting in force is not known; `None` where it is, Redis' own default included.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> Option<Unknown> {
+        let setting = self.setting(name);
+        if let Some(setting) = setting.filter(|setting| setting.open) {
+            let why = format!("{name} is {:?}, which only the running container knows", setting.values.join(" "));
+            return Some(Unknown { why, place: setting.place.clone() });
+        }
+        if let Some(other) = self.other.get(name) {
+            return Some(other.clone());
+        }
+        let later = self.anything.iter().filter(|(order, _)| setting.is_none_or(|setting| setting.order < *order));
+        later.last().map(|(_, unknown)| unknown.clone())
+    }
+
+    /// Notes that what follows may set anything.
+    pub(super) fn doubt(&mut self, why: String, place: Place) {
+        self.lines += 1;
+        self.anything.push((self.lines, Unknown { why, place }));
+    }
+
+    /// Notes settings that another way through the start would give.
+    pub(super) fn compare(&mut self, other: &Self, names: &[&str]) {
+        for name in names {
+            let value = |config: &Self| config.settings(name).iter().map(|setting| setting.values.clone()).collect::<Vec<_>>();
+            if value(self) != value(other) {
+                let Some(place) = other.setting(name).or(self.setting(name)).map(|setting| setting.place.clone()) else { continue };
+                let why = format!("a script chooses between values of {name}, and only the running container knows which");
+                self.other.entry((*name).to_owned()).or_insert(Unknown { why, place });
+            }
+        }
+    }
+
+    /// Adds a setting that is no line of a file.
+    pub(super) fn put(&mut self, name: &str, value: &str, place: &Place) {
+        self.add(name, vec![value.to_owned()], place.clone(), false);
+    }
+
+    fn add(&mut self, name: &str, values: Vec<String>, place: Place, argument: bool) {
+        self.lines += 1;
+        let open = values.iter().any(|value| is_open(value));
+        let values = values.iter().map(|value| shown(value)).collect();
+        let setting = Setting { values, place, argument, open, order: self.lines };
         let name = match name.to_lowercase().as_str() {
             "slaveof" => "replicaof".to_owned(),
             other => other.replace("slave", "replica"),
@@ -92,8 +153,8 @@ impl Config {
 
     /// Reads a text; `first` is the line above its first one. A missing include is noted; `open` gives the content of a path.
     pub(super) fn read(&mut self, text: &str, first: &Place, argument: bool, depth: usize, open: Open<'_>) {
-        for (line, number) in text.lines().zip(1..) {
-            let mut words = split(line).into_iter();
+        for (line_text, number) in text.lines().zip(1..) {
+            let mut words = split(line_text).into_iter();
             let Some(name) = words.next() else { continue };
             let line = if argument { first.line } else { first.line + number };
             let place = Place { line, ..first.clone() };
@@ -102,7 +163,11 @@ impl Config {
                 self.include(values.first().map(String::as_str).unwrap_or_default(), &place, depth, open);
                 continue;
             }
-            self.add(&name, Setting { values, place, argument });
+            if is_open(&name) {
+                self.doubt(format!("its configuration has a line {:?}, which only the running container knows", shown(line_text)), place);
+                continue;
+            }
+            self.add(&name, values, place, argument);
         }
     }
 
@@ -117,7 +182,10 @@ impl Config {
                     self.read(&text, &first, false, depth + 1, open);
                 }
             }
-            None => self.missing.push((path.to_owned(), from.clone())),
+            None => {
+                self.doubt(format!("its configuration is in {}, which no file of these manifests holds", shown(path)), from.clone());
+                self.missing.push((shown(path), from.clone()));
+            }
         }
     }
 }
@@ -161,14 +229,12 @@ fn split(line: &str) -> Vec<String> {
                 (Some(quote), c) if c == quote => break,
                 (None, c) if c.is_whitespace() => break,
                 (Some(_), '\\') => word.extend(chars.next()),
-                // What a script would have a program print is one word, whatever is in it.
-                (_, '$') if chars.peek() == Some(&'(') => {
-                    word.push('$');
-                    let mut depth = 0_usize;
+                // What a script leaves unknown is a part of one word, whatever is in its own text.
+                (_, OPEN) => {
+                    word.push(OPEN);
                     for c in chars.by_ref() {
                         word.push(c);
-                        depth = if c == '(' { depth + 1 } else { depth.saturating_sub(usize::from(c == ')')) };
-                        if depth == 0 {
+                        if c == CLOSE {
                             break;
                         }
                     }
@@ -183,11 +249,20 @@ fn split(line: &str) -> Vec<String> {
 /// A command line as the lines that Redis makes of it: each `--name` begins one, and what follows belongs to it.
 pub(super) fn lines_of(arguments: &[(String, Place)]) -> Vec<(String, Place)> {
     let mut lines: Vec<(String, Place)> = Vec::new();
+    let mut has_value = true;
     for (argument, place) in arguments {
         match (argument.strip_prefix("--"), lines.last_mut()) {
             (Some("sentinel"), _) => {}
-            (Some(option), _) => lines.push((option.to_owned(), place.clone())),
-            (None, Some((line, _))) => line.push_str(&format!(" \"{}\"", argument.replace('\\', "\\\\").replace('"', "\\\""))),
+            (Some(option), _) => {
+                lines.push((option.to_owned(), place.clone()));
+                has_value = option.contains(char::is_whitespace);
+            }
+            // In the place of an option it may be any number of them.
+            (None, _) if has_value && argument.starts_with(OPEN) => lines.push((argument.clone(), place.clone())),
+            (None, Some((line, _))) => {
+                line.push_str(&format!(" \"{}\"", argument.replace('\\', "\\\\").replace('"', "\\\"")));
+                has_value = true;
+            }
             (None, None) => {}
         }
     }

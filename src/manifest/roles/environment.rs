@@ -1,5 +1,6 @@
 //! The environment of a container as Kubernetes would make it, and where each value is written.
 
+use super::shell;
 use crate::manifest::{Container, ManifestSet, Object, ObjectKey, Place, json::bytes, pointer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -92,9 +93,40 @@ pub(super) fn variables(set: &ManifestSet, container: &Container<'_>) -> Vec<Var
     found
 }
 
-/// Name → value, of those whose value is known.
+/// Name → value; what only the cluster knows is unknown by its name.
 pub(super) fn known(variables: &[Variable]) -> BTreeMap<String, String> {
-    variables.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))).collect()
+    let value = |variable: &Variable| variable.value.clone().unwrap_or_else(|| shell::unknown(&variable.name));
+    variables.iter().map(|variable| (variable.name.clone(), value(variable))).collect()
+}
+
+/// Adds what Kubernetes sets for each Service of the namespace (`REDIS_PORT=tcp://10.0.0.1:6379`), as unknown.
+pub(super) fn add_services(set: &ManifestSet, container: &Container<'_>, known: &mut BTreeMap<String, String>) {
+    let workload = &container.workload;
+    let links = workload.object.at(&format!("{}/enableServiceLinks", workload.pod_spec()));
+    if links == Some(&Value::Bool(false)) {
+        return;
+    }
+    for service in set.of_kind("Service").filter(|service| service.namespace() == workload.object.namespace()) {
+        if service.str_at("/spec/clusterIP") == Some("None") || service.str_at("/spec/type") == Some("ExternalName") {
+            continue;
+        }
+        let prefix = service.name().to_uppercase().replace('-', "_");
+        let mut names = vec![format!("{prefix}_SERVICE_HOST"), format!("{prefix}_SERVICE_PORT"), format!("{prefix}_PORT")];
+        for (_, port) in service.items_at("/spec/ports") {
+            if let Some(name) = port.get("name").and_then(Value::as_str) {
+                names.push(format!("{prefix}_SERVICE_PORT_{}", name.to_uppercase().replace('-', "_")));
+            }
+            let number = port.get("port").and_then(Value::as_u64).unwrap_or_default();
+            let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
+            let of_port = format!("{prefix}_PORT_{number}_{protocol}");
+            names.extend(["_PROTO", "_PORT", "_ADDR"].map(|end| format!("{of_port}{end}")));
+            names.push(of_port);
+        }
+        for name in names {
+            let value = shell::unknown(&name);
+            known.entry(name).or_insert(value);
+        }
+    }
 }
 
 /// Fills in `$(NAME)` as the kubelet does; `$$` is one dollar, what is unknown stays.

@@ -14,7 +14,7 @@ mod shell;
 use super::{Container, ImageRef, ManifestSet, ObjectKey, Place};
 pub use around::ServicePort;
 pub use clients::Address;
-pub use conf::{Config, Setting, bytes};
+pub use conf::{Config, Setting, Unknown, bytes};
 pub use data::{Data, Volume};
 pub use environment::Variable;
 use mounted::File;
@@ -69,8 +69,10 @@ pub struct Redis {
     pub services: Vec<ServicePort>,
     /// Its configuration: files, then arguments.
     pub config: Config,
-    /// The start cannot be read from the set (a script inside the image), so that the configuration is incomplete.
-    pub hidden_start: bool,
+    /// A part of the start that cannot be read from the set (a script inside the image), so that the configuration is incomplete.
+    pub hidden_start: Option<(String, Place)>,
+    /// Why the data directory is not known; `None` where it is.
+    pub unknown_dir: Option<Unknown>,
     /// Its data directory and the volume behind it.
     pub data: Data,
     /// What clients must give; `None` where anybody may come in.
@@ -145,6 +147,15 @@ pub struct Client {
     pub addresses: Vec<Address>,
 }
 
+/// A container of which the set does not tell whether it is Redis, Sentinel or something else.
+#[derive(Clone, Debug)]
+pub struct Undecided {
+    /// Which container.
+    pub id: ContainerId,
+    /// Why, and where it is decided.
+    pub unknown: Unknown,
+}
+
 /// Who is who in a set.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
@@ -158,6 +169,8 @@ pub struct Roles {
     pub clients: Vec<Client>,
     /// Every other container that stays.
     pub others: Vec<ContainerId>,
+    /// Containers that may be Redis or Sentinel; only the running container knows.
+    pub undecided: Vec<Undecided>,
 }
 
 /// A container with everything that must be read to know it.
@@ -179,13 +192,19 @@ impl Roles {
             for container in workload.containers() {
                 let environment = environment::variables(set, &container);
                 let files = mounted::files(set, &container);
-                let start = program::start(&container, &environment, &files);
+                let start = program::start(set, &container, &environment, &files, &disk);
                 disk.run(&container, &start, environment::known(&environment), &files);
                 let seen = Seen { container, environment, files, start };
                 let stays = workload.lasts() && !seen.container.init;
                 match seen.start.runs {
                     Runs::Redis if stays => roles.redis.push(redis::redis(set, &seen, &disk)),
                     Runs::Sentinel if stays => roles.sentinels.push(redis::sentinel(set, &seen, &disk)),
+                    Runs::Unknown if stays => {
+                        let id = ContainerId::of(&seen.container);
+                        let (why, place) =
+                            seen.start.doubt.clone().unwrap_or_else(|| ("only the running container knows".to_owned(), id.place.clone()));
+                        roles.undecided.push(Undecided { id, unknown: Unknown { why, place } });
+                    }
                     _ => match exporter_port(&seen.container) {
                         Some(port) if stays => {
                             let services = around::services(set, &workload, port);

@@ -1,39 +1,67 @@
 //! What a container runs: Redis, Sentinel or something else, and with which arguments.
 
 use super::{
+    disk::Disk,
     environment::{self, Variable},
     mounted::File,
-    shell::{self, Command},
+    shell::{Command, Field, Shell, base, is_open, shown},
 };
-use crate::manifest::{Container, Place};
-use std::collections::BTreeMap;
-
-/// Scripts that call scripts are followed this far.
-const MAX_DEPTH: usize = 4;
+use crate::manifest::{Container, ManifestSet, Place};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Runs {
     Redis,
     Sentinel,
     Other,
+    /// Only the running container knows.
+    Unknown,
 }
 
 /// A container's start.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) runs: Runs,
-    /// What follows the server's name, each with its place.
-    pub(super) arguments: Vec<(String, Place)>,
-    /// Every command of its scripts, in order, each with the place of the line above its script.
+    /// Every command that it starts, in order, each with the place of the line above its script.
     pub(super) commands: Vec<(Command, Place)>,
-    /// Its command is a script that nothing in the set holds: the image's own.
-    pub(super) hidden: bool,
+    /// Which of the commands is its server.
+    pub(super) server: Option<usize>,
+    /// Servers of the same kind that may run in its place.
+    pub(super) instead: Vec<usize>,
+    /// What of it could not be followed: scripts that nothing in the set holds.
+    pub(super) hidden: Vec<(String, Place)>,
+    /// Why it is not known what it runs.
+    pub(super) doubt: Option<(String, Place)>,
+}
+
+impl Start {
+    /// What follows the name of a server, each with its place.
+    pub(super) fn arguments(&self, server: usize) -> Vec<(String, Place)> {
+        let Some((command, above)) = self.commands.get(server) else { return Vec::new() };
+        let line = line_of(command, above);
+        let places = command.places.iter().map(|place| place.clone().unwrap_or_else(|| line.clone()));
+        command.words.iter().cloned().zip(places).skip(1).collect()
+    }
+}
+
+/// The line on which a command stands; one that is no part of a script stands in the container's own fields.
+pub(super) fn line_of(command: &Command, above: &Place) -> Place {
+    Place { line: above.line + command.line, ..above.clone() }
 }
 
 /// Whether a container's image is Redis or one of its forks: by the last part of its name, or by a word of that name and a port.
 fn is_redis_image(container: &Container<'_>) -> bool {
-    const NAMES: &[&str] =
-        &["redis", "redis-stack", "redis-stack-server", "redis-cluster", "rejson", "valkey", "valkey-bundle", "valkey-cluster", "keydb"];
+    const NAMES: &[&str] = &[
+        "redis",
+        "redis-stack",
+        "redis-stack-server",
+        "redis-cluster",
+        "rejson",
+        "valkey",
+        "valkey-bundle",
+        "valkey-cluster",
+        "keydb",
+        "redict",
+    ];
     const OTHERS: &[&str] = &["exporter", "proxy", "commander", "insight", "operator", "ui", "admin", "backup", "cli"];
     let image = container.image();
     let words: Vec<&str> = image.base().split(['-', '_']).collect();
@@ -54,126 +82,112 @@ fn is_sentinel_image(base: &str) -> bool {
     matches!(base, "redis-sentinel" | "valkey-sentinel")
 }
 
-/// Reads what the container starts. `environment` and `files` are those of the container.
-pub(super) fn start(container: &Container<'_>, environment: &[Variable], files: &[File]) -> Start {
-    let known = environment::known(environment);
-    let word = |text: &&str| environment::refer(text, &known);
-    let command: Vec<String> = container.strings("command").iter().map(word).collect();
-    let args: Vec<String> = container.strings("args").iter().map(word).collect();
+/// Whether the image may set variables of its own that a script asks for: that of the official ones is known, and sets none that matter.
+pub(super) fn image_sets_variables(container: &Container<'_>) -> bool {
+    let image = container.image();
+    !matches!(image.repository.as_str(), "library/redis" | "docker/library/redis" | "valkey/valkey" | "library/busybox" | "library/alpine")
+}
+
+/// Reads what the container starts. `environment` and `files` are those of the container, `disk` what earlier ones wrote.
+pub(super) fn start(set: &ManifestSet, container: &Container<'_>, environment: &[Variable], files: &[File], disk: &Disk) -> Start {
+    let mut known = environment::known(environment);
+    environment::add_services(set, container, &mut known);
     let owner = container.workload.object;
-    let items = |field: &str| container.items(field).map(|(at, _)| owner.place_of(&at)).collect::<Vec<Place>>();
-    let places: Vec<Place> = items("command").into_iter().chain(items("args")).collect();
+    let fields = |field: &str| -> Vec<Field> {
+        let words = container.items(field).filter_map(|(at, word)| Some((word.as_str()?, at)));
+        words.map(|(word, at)| Field { text: environment::refer(word, &known), place: Some(owner.place_of(&at)) }).collect()
+    };
+    let command = fields("command");
     let by_image = command.is_empty();
     let is_redis = is_redis_image(container);
-    let mut words: Vec<String> = command.into_iter().chain(args).collect();
+    let mut words: Vec<Field> = command.into_iter().chain(fields("args")).collect();
     // The entrypoint of the official image puts the server's name before options and configuration files.
-    if by_image && is_redis && words.first().is_none_or(|first| first.starts_with('-') || first.ends_with(".conf")) {
-        words.insert(0, if is_sentinel_by_image(container) { "redis-sentinel" } else { "redis-server" }.to_owned());
+    if by_image && is_redis && words.first().is_none_or(|first| first.text.starts_with('-') || first.text.ends_with(".conf")) {
+        let server = if is_sentinel_by_image(container) { "redis-sentinel" } else { "redis-server" };
+        words.insert(0, Field { text: server.to_owned(), place: None });
     }
-    let last = places.last().cloned().unwrap_or_else(|| owner.place_of(&container.pointer));
-    let mut follower = Follower { known: &known, files, commands: Vec::new(), hidden: false, scripted: false };
-    follower.follow(Command { words, ..Command::default() }, &Place { column: 0, ..last }, 0);
-    let Follower { commands, hidden, scripted, .. } = follower;
-    let servers: Vec<(Runs, Vec<String>, Place)> = commands.iter().filter_map(|(command, place)| server(command, place)).collect();
+    let last = words.iter().rev().find_map(|word| word.place.clone()).unwrap_or_else(|| owner.place_of(&container.pointer));
+    let open = |path: &str| {
+        let parts = disk.open(container, path, files)?;
+        let place = parts.first().map_or_else(Place::default, |(_, place)| place.clone());
+        Some((parts.into_iter().map(|(text, _)| text).collect::<String>(), place))
+    };
+    let mut shell = Shell::new(&open, image_sets_variables(container));
+    if !words.is_empty() {
+        shell.start(words, &known, &Place { column: 0, ..last });
+    }
+    let Shell { commands, hidden, .. } = shell;
+    chosen(container, is_redis, commands, hidden)
+}
+
+/// Finds the server among the commands.
+fn chosen(container: &Container<'_>, is_redis: bool, commands: Vec<(Command, Place)>, hidden: Vec<(String, Place)>) -> Start {
+    let none = |runs, commands, hidden, doubt| Start { runs, commands, server: None, instead: Vec::new(), hidden, doubt };
+    let servers: Vec<(usize, Runs, &Command)> =
+        commands.iter().enumerate().filter_map(|(index, (command, _))| Some((index, kind_of(command)?, command))).collect();
+    let mut pool: Vec<(usize, Runs, &Command)> = servers.iter().filter(|(.., command)| command.certain).copied().collect();
+    if pool.is_empty() {
+        pool = servers;
+    }
+    // One that only helps the start (loads a file, writes another) stays in the background.
+    let helps = |command: &Command| command.background || command.words.windows(2).any(|pair| pair[0] == "--daemonize" && pair[1] == "yes");
+    if pool.iter().any(|(_, runs, command)| !helps(command) && pool.iter().all(|(_, other, _)| other == runs)) {
+        pool.retain(|(.., command)| !helps(command));
+    }
     // Where a script chooses between a master and a replica, the master's words are the ones to judge.
-    let is_replica = |words: &[String]| words.iter().any(|word| ["--replicaof", "--slaveof"].iter().any(|option| word.starts_with(option)));
-    let chosen = servers.iter().find(|(_, words, _)| !is_replica(words)).or(servers.first()).cloned();
-    if let Some((runs, words, line)) = chosen {
-        let before = places.len().saturating_sub(words.len());
-        let own = |index: usize| if scripted { None } else { places.get(before + index).cloned() };
-        let arguments = words.into_iter().enumerate().map(|(index, word)| (word, own(index).unwrap_or_else(|| line.clone()))).collect();
-        return Start { runs, arguments, commands, hidden };
+    let is_replica =
+        |command: &Command| command.words.iter().any(|word| ["--replicaof", "--slaveof"].iter().any(|option| word.starts_with(option)));
+    let first = pool.iter().find(|(.., command)| !is_replica(command)).or(pool.first());
+    if let Some((server, runs, command)) = first.copied() {
+        let place = line_of(command, &commands[server].1);
+        if let Some((other, ..)) = pool.iter().find(|(_, other, command)| *other != runs && !command.certain) {
+            let (other, above) = &commands[*other];
+            let why = format!(
+                "its script starts {} here and {} at {}, and only the running container knows which",
+                base(&command.words[0]),
+                base(&other.words[0]),
+                line_of(other, above)
+            );
+            return none(Runs::Unknown, commands, hidden, Some((why, place)));
+        }
+        let instead: Vec<usize> = pool
+            .iter()
+            .filter(|(index, .., command)| *index != server && !command.certain && !is_replica(command))
+            .map(|(index, ..)| *index)
+            .collect();
+        return Start { runs, server: Some(server), instead, commands, hidden, doubt: None };
     }
-    let runs = match (hidden && is_redis, is_sentinel_by_image(container)) {
+    let is_sentinel = is_sentinel_by_image(container);
+    let is_asked_for = is_redis || container.ports().iter().any(|port| [6379, 26379].contains(port));
+    if let Some((command, above)) = commands.iter().find(|(command, _)| is_asked_for && is_open(&command.words[0])) {
+        let doubt = (
+            format!("its script runs {:?}, and only the running container knows what that is", shown(&command.words[0])),
+            line_of(command, above),
+        );
+        return none(Runs::Unknown, commands, hidden, Some(doubt));
+    }
+    let runs = match (!hidden.is_empty() && is_redis, is_sentinel) {
         (false, _) => Runs::Other,
         (true, true) => Runs::Sentinel,
         (true, false) => Runs::Redis,
     };
-    Start { runs, arguments: Vec::new(), commands, hidden }
+    none(runs, commands, hidden, None)
 }
 
-/// The server that a command starts, with its arguments.
-fn server(command: &Command, place: &Place) -> Option<(Runs, Vec<String>, Place)> {
+/// The server that a program is.
+pub(super) fn kind(program: &str) -> Option<Runs> {
+    match base(program) {
+        "redis-server" | "valkey-server" | "keydb-server" | "redis-stack-server" | "redict-server" => Some(Runs::Redis),
+        "redis-sentinel" | "valkey-sentinel" | "redict-sentinel" => Some(Runs::Sentinel),
+        _ => None,
+    }
+}
+
+/// The server that a command starts.
+fn kind_of(command: &Command) -> Option<Runs> {
     let (program, arguments) = command.words.split_first()?;
-    let runs = match base(program) {
-        "redis-server" | "valkey-server" | "keydb-server" | "redis-stack-server" => Runs::Redis,
-        "redis-sentinel" | "valkey-sentinel" => Runs::Sentinel,
-        _ => return None,
-    };
+    let runs = kind(program)?;
     let is_sentinel = arguments.iter().any(|word| word == "--sentinel");
-    let is_question = arguments.iter().any(|word| matches!(word.as_str(), "--version" | "-v" | "--help" | "-h"));
-    (!is_question).then(|| {
-        (if is_sentinel { Runs::Sentinel } else { runs }, arguments.to_vec(), Place { line: place.line + command.line, ..place.clone() })
-    })
-}
-
-fn base(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
-}
-
-struct Follower<'f> {
-    known: &'f BTreeMap<String, String>,
-    files: &'f [File],
-    commands: Vec<(Command, Place)>,
-    hidden: bool,
-    /// The commands come out of a script.
-    scripted: bool,
-}
-
-impl Follower<'_> {
-    /// Takes wrappers off a command, and goes into the script that it runs.
-    fn follow(&mut self, mut command: Command, place: &Place, depth: usize) {
-        unwrap(&mut command.words);
-        let mut arguments = command.words.get(1..).unwrap_or_default();
-        let script = command.words.first().and_then(|program| match base(program) {
-            "sh" | "bash" | "ash" | "dash" => {
-                let options = command.words[1..].iter().take_while(|word| word.starts_with('-')).count();
-                let is_text = command.words[1..=options].iter().any(|word| !word.starts_with("--") && word.contains('c'));
-                let next = command.words.get(options + 1)?;
-                arguments = &command.words[options + 2..];
-                Some(if is_text { Ok(next.clone()) } else { Err(next.clone()) })
-            }
-            "." | "source" => command.words.get(1).cloned().map(Err),
-            name if name.ends_with(".sh") || self.files.iter().any(|file| file.path == *program) => Some(Err(program.clone())),
-            _ => None,
-        });
-        let (text, above) = match script {
-            Some(Ok(text)) => (text, place.clone()),
-            Some(Err(path)) => match self.files.iter().find(|file| file.path == path) {
-                Some(file) => (file.content.clone(), file.place.clone()),
-                None => {
-                    self.hidden = true;
-                    self.commands.push((command, place.clone()));
-                    return;
-                }
-            },
-            None => {
-                self.commands.push((command, place.clone()));
-                return;
-            }
-        };
-        if depth >= MAX_DEPTH {
-            self.hidden = true;
-            return;
-        }
-        self.scripted = true;
-        for inner in shell::commands(&text, self.known, arguments) {
-            self.follow(inner, &above, depth + 1);
-        }
-    }
-}
-
-/// Takes away what only starts another program.
-fn unwrap(words: &mut Vec<String>) {
-    while words.len() > 1 {
-        let gone = match base(&words[0]) {
-            "tini" | "dumb-init" | "docker-entrypoint.sh" | "env" | "exec" | "nohup" | "stdbuf" | "--" => 1,
-            "gosu" | "su-exec" | "setpriv" | "timeout" | "nice" => 2,
-            _ => return,
-        };
-        words.drain(..gone.min(words.len()));
-        while words.len() > 1 && (words[0].starts_with('-') && words[0] != "--") {
-            words.remove(0);
-        }
-    }
+    let is_question = arguments.iter().any(|word| matches!(word.as_str(), "--version" | "-v" | "--help" | "-h" | "--test-memory"));
+    (!is_question).then_some(if is_sentinel { Runs::Sentinel } else { runs })
 }

@@ -1,18 +1,39 @@
 //! Puts together what one Redis or Sentinel is: configuration, ports, data, password.
 
-use super::{Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Setting, around, conf, data, disk::Disk};
+use super::{Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Unknown, around, conf, data, disk::Disk};
+use super::shell::{is_open, shown};
 use crate::manifest::{ManifestSet, Place};
 use serde_json::Value;
 
+/// Settings that decide where Redis is reached, by whom, and where it writes.
+const DECISIVE: &[&str] = &["port", "tls-port", "dir", "requirepass", "appendonly", "save", "cluster-enabled"];
+
 /// The configuration that the container's server would have.
 fn config(seen: &Seen<'_>, disk: &Disk) -> Config {
+    let mut config = seen.start.server.map_or_else(|| of_server(seen, disk, None), |server| of_server(seen, disk, Some(server)));
+    for other in &seen.start.instead {
+        config.compare(&of_server(seen, disk, Some(*other)), DECISIVE);
+    }
+    config
+}
+
+/// The configuration that one of the container's commands gives its server.
+fn of_server(seen: &Seen<'_>, disk: &Disk, server: Option<usize>) -> Config {
     let mut config = Config::default();
     let open = |path: &str| disk.open(&seen.container, path, &seen.files);
     bitnami(seen, &mut config);
-    let mut arguments = seen.start.arguments.as_slice();
-    // The first word is a file, unless it is an option.
-    if let Some((file, rest)) = arguments.split_first().filter(|((first, _), _)| !first.starts_with('-')) {
-        config.include(&file.0, &file.1, 0, &open);
+    let arguments = server.map(|server| seen.start.arguments(server)).unwrap_or_default();
+    let mut arguments = arguments.as_slice();
+    // The first word is a file, unless it is an option; a dash is what it is given on its standard input.
+    if let Some(((file, place), rest)) = arguments.split_first().filter(|((first, _), _)| first == "-" || !first.starts_with('-')) {
+        if file == "-" {
+            match server.and_then(|server| disk.fed(&seen.container, server)) {
+                Some(parts) => parts.iter().for_each(|(text, place)| config.read(text, place, false, 0, &open)),
+                None => config.doubt("it reads its configuration from a program".to_owned(), place.clone()),
+            }
+        } else {
+            config.include(file, place, 0, &open);
+        }
         arguments = rest;
     }
     for (line, place) in conf::lines_of(arguments) {
@@ -28,9 +49,7 @@ fn bitnami(seen: &Seen<'_>, config: &mut Config) {
         return;
     }
     let place = seen.container.workload.object.place_of(&seen.container.pointer);
-    let mut put = |name: &str, value: &str, place: &Place| {
-        config.add(name, Setting { values: vec![value.to_owned()], place: place.clone(), argument: false });
-    };
+    let mut put = |name: &str, value: &str, place: &Place| config.put(name, value, place);
     let is_valkey = image.base().contains("valkey");
     put("dir", if is_valkey { "/bitnami/valkey/data" } else { "/bitnami/redis/data" }, &place);
     put("appendonly", "yes", &place);
@@ -51,11 +70,19 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
     let (container, workload) = (&seen.container, &seen.container.workload);
     let config = config(seen, disk);
     let number = |name: &str| config.value(name).and_then(|value| value.parse::<u16>().ok());
-    let port = number("port").unwrap_or(6379);
+    // A port that is not known is most likely the one that the container names; nobody believes it before it has answered.
+    let named = || container.ports().into_iter().next().unwrap_or(6379);
+    let port = number("port").unwrap_or_else(|| if config.unknown("port").is_some() { named() } else { 6379 });
     let tls_port = number("tls-port").filter(|port| *port != 0);
     let ports = [Some(port).filter(|port| *port != 0), tls_port];
     let services = ports.into_iter().flatten().flat_map(|port| around::services(set, workload, port)).collect();
     let (working, working_place) = working(seen);
+    let relative = config.value("dir").is_none_or(|dir| !dir.starts_with('/'));
+    let unknown_dir = config.unknown("dir").or_else(|| {
+        let why = format!("it starts in the directory {:?}, which only the running container knows", shown(&working));
+        (relative && is_open(&working)).then(|| Unknown { why, place: working_place.clone() })
+    });
+    let working = shown(&working);
     let (dir, dir_place) = match config.setting("dir") {
         Some(setting) => (below(&working, setting.values.first().map(String::as_str).unwrap_or_default()), setting.place.clone()),
         None => (working, working_place),
@@ -76,8 +103,9 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
         tls_port,
         services,
         password: password(seen, &config),
-        hidden_start: seen.start.hidden,
+        hidden_start: seen.start.hidden.first().cloned(),
         data,
+        unknown_dir,
         replicates,
         budgets: around::selecting(set, workload, "PodDisruptionBudget", "/spec/selector"),
         policies: around::selecting(set, workload, "NetworkPolicy", "/spec/podSelector"),
@@ -85,20 +113,15 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
     }
 }
 
-/// The directory in which the server is started, and where that is decided: the container's, after each `cd` of the script before it.
+/// The directory in which the server is started, and where that is decided: the container's, or where its script went before.
 fn working(seen: &Seen<'_>) -> (String, Place) {
     let (container, owner) = (&seen.container, seen.container.workload.object);
     let given = container.json.get("workingDir").and_then(Value::as_str).unwrap_or("/data");
-    let mut working = (given.to_owned(), owner.place_of(&container.pointer));
-    let is_server = |program: &String| program.rsplit('/').next().is_some_and(|name| name.ends_with("-server"));
-    for (command, above) in seen.start.commands.iter().take_while(|(command, _)| !command.words.first().is_some_and(is_server)) {
-        if let [program, .., folder] = command.words.as_slice()
-            && program == "cd"
-        {
-            working = (below(&working.0, folder), Place { line: above.line + command.line, ..above.clone() });
-        }
+    let command = seen.start.server.and_then(|server| seen.start.commands.get(server)).map(|(command, _)| command);
+    match command.and_then(|command| command.directory.clone()) {
+        Some((folder, place)) => (below(given, &folder), place),
+        None => (given.to_owned(), owner.place_of(&container.pointer)),
     }
-    working
 }
 
 /// A path as a process in this directory takes it.
@@ -112,7 +135,7 @@ fn password(seen: &Seen<'_>, config: &Config) -> Option<Password> {
     let text = setting.values.first().filter(|text| !text.is_empty())?;
     // A name that could not be filled in stands for a value that only the cluster knows.
     let name = text.trim_start_matches(['$', '(', '{']).trim_end_matches([')', '}']);
-    let is_open = text.starts_with('$');
+    let is_open = setting.open;
     let by_name = seen.environment.iter().find(|variable| is_open && variable.name == name);
     let by_value = seen.environment.iter().find(|variable| !is_open && variable.value.as_deref().map(str::trim) == Some(text.as_str()));
     let from_file = seen
