@@ -53,6 +53,22 @@ fn every_guarantee_of_the_single_redis_documents_holds_on_this_machine() {
 }
 
 #[test]
+fn an_overlay_with_a_password_is_held_to_the_document_like_the_rest() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let chosen = ["MCP-P3", "MCP-P9", "MCP-P10", "MCP-P14"];
+    let mut arguments = vec!["verify", "mcp", "--manifests", "k8s/mcp/overlays/password"];
+    chosen.iter().for_each(|guarantee| arguments.extend(["--guarantee", guarantee]));
+    let (code, report) = run(&arguments);
+    let outcomes = outcomes(&report);
+    assert_eq!(outcomes.keys().collect::<std::collections::BTreeSet<_>>(), chosen.map(ToOwned::to_owned).iter().collect());
+    for (guarantee, scenarios) in &outcomes {
+        assert!(scenarios.iter().all(|(outcome, _)| outcome == "passed"), "{guarantee}: {scenarios:?}");
+    }
+    assert_eq!(code, Some(0));
+    assert!(!report.to_string().contains("replace-me-before-use"), "the report shows the password");
+}
+
+#[test]
 fn no_mutant_survives() {
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let (code, report) = run(&["mutate"]);

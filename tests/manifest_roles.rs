@@ -319,3 +319,145 @@ fn arguments_know_their_own_lines() {
     assert_eq!(line("save"), line("appendonly") + 2);
     assert_eq!(redis.config.saves(), []);
 }
+
+/// A Deployment whose container runs a script, with a password from a Secret, a port from the cluster, and arguments.
+fn scripted(script: &str) -> String {
+    let script: String = script.lines().map(|line| format!("    {line}\n")).collect();
+    deployment(&format!(
+        "image: redis:7
+env:
+- {{name: PASSWORD, valueFrom: {{secretKeyRef: {{name: auth, key: password}}}}}}
+- {{name: ADDRESS, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}
+volumeMounts:
+- {{name: conf, mountPath: /etc/redis}}
+- {{name: claim, mountPath: /data}}
+command:
+- sh
+- -ec
+- |
+{script}- sh
+args: [redis-server, --appendonly, 'yes']
+ports: [{{containerPort: 6379}}]"
+    ))
+}
+
+/// The line of the manifest on which a text stands.
+fn line_of(manifest: &str, text: &str) -> u64 {
+    manifest.lines().position(|line| line.contains(text)).unwrap() as u64 + 1
+}
+
+#[rstest]
+#[case::program_from_the_arguments(
+    "password=$(printf %s \"$PASSWORD\" | sed 's/[\\\\\"]/\\\\&/g')
+test -n \"$password\"
+program=$1
+shift
+exec \"$program\" - \"$@\" <<EOF
+requirepass \"$password\"
+EOF"
+)]
+#[case::a_file_that_is_written(
+    "printf 'requirepass %s\\n' \"$PASSWORD\" > /tmp/auth.conf\nexec redis-server /tmp/auth.conf --appendonly yes"
+)]
+#[case::arguments_set_anew("set -- \"$@\" --requirepass \"$PASSWORD\"\nexec \"$@\"")]
+#[case::a_branch_that_the_secret_decides(
+    "if [ -n \"$PASSWORD\" ]; then\n  exec \"$@\" --requirepass \"$PASSWORD\"\nelse\n  exec redis-server --port 1\nfi"
+)]
+#[case::a_list_of_options("OPTIONS='--appendonly yes'\nOPTIONS=\"$OPTIONS --requirepass $PASSWORD\"\nexec docker-entrypoint.sh $OPTIONS")]
+fn a_start_script_is_followed_to_its_server(#[case] script: &str) {
+    let roles = roles(&scripted(script));
+    assert_eq!((roles.redis.len(), roles.undecided.len()), (1, 0), "{roles:#?}");
+    let redis = &roles.redis[0];
+    assert!(redis.config.is_on("appendonly", false));
+    assert_eq!((redis.port, redis.config.unknown("port")), (6379, None));
+    let password = redis.password.as_ref().unwrap();
+    assert_eq!(password.value.as_deref(), Some("p/w+="));
+    assert_eq!(password.source.as_ref().map(|(key, entry)| format!("{key} {entry}")).as_deref(), Some("Secret default/auth password"));
+    assert!(matches!(&redis.data.volume, Volume::Claim { name, .. } if name == "kept") && redis.unknown_dir.is_none());
+}
+
+#[test]
+fn words_that_a_script_hands_on_keep_their_lines() {
+    let manifest = scripted("program=$1\nshift\nexec \"$program\" --port 7000 \"$@\"");
+    let redis = roles(&manifest).redis.remove(0);
+    assert_eq!(redis.config.setting("port").unwrap().place.line, line_of(&manifest, "--port 7000"));
+    assert_eq!(redis.config.setting("appendonly").unwrap().place.line, line_of(&manifest, "args: [redis-server"));
+}
+
+#[rstest]
+#[case::the_address_of_the_pod("exec redis-server --port \"$ADDRESS\"", "port", "--port \"$ADDRESS\"")]
+#[case::what_a_program_prints("exec redis-server --port $(redis-cli -h other get port)", "port", "exec redis-server")]
+#[case::options_of_the_cluster("exec redis-server $(get-options)", "port", "exec redis-server")]
+#[case::a_file_of_the_image("exec redis-server /image.conf", "requirepass", "/image.conf")]
+#[case::two_ways("if grep -q x /etc/hosts; then exec redis-server --port 1; fi\nexec redis-server --port 2", "port", "--port 2")]
+#[case::two_ways_of_writing(
+    "echo port 1 > /tmp/r.conf\nif grep -q x /etc/hosts; then\n  echo port 2 > /tmp/r.conf\nfi\nexec redis-server /tmp/r.conf",
+    "port",
+    "echo port 1"
+)]
+#[case::a_folder_of_the_cluster("cd \"/data/$ADDRESS\"\nexec redis-server", "dir", "exec redis-server")]
+#[case::a_text_that_is_edited_beyond_reading(
+    "sed 's/\\(port\\).*/\\1 7/' /etc/redis/redis.conf > /tmp/r.conf\nexec redis-server /tmp/r.conf",
+    "port",
+    "# a comment"
+)]
+fn what_only_the_running_container_knows_is_told_with_its_line(#[case] script: &str, #[case] setting: &str, #[case] at: &str) {
+    let manifest = scripted(script);
+    let redis = roles(&manifest).redis.remove(0);
+    let unknown = if setting == "dir" { redis.unknown_dir } else { redis.config.unknown(setting) };
+    let unknown = unknown.unwrap_or_else(|| panic!("{setting} is thought to be known: {:#?}", redis.config));
+    // A file of a ConfigMap is told by the line above it, a command by its own.
+    assert!((line_of(&manifest, at) - 1..=line_of(&manifest, at)).contains(&unknown.place.line), "{unknown:?}");
+}
+
+#[rstest]
+#[case::a_program_of_the_cluster("exec \"$ADDRESS\"", "exec \"$ADDRESS\"")]
+#[case::one_of_two("if grep -q x /etc/hosts; then\n  exec redis-sentinel /s.conf\nelse\n  exec redis-server\nfi", "redis-sentinel /s.conf")]
+fn a_container_that_may_be_redis_is_neither_guessed_nor_forgotten(#[case] script: &str, #[case] at: &str) {
+    let manifest = scripted(script);
+    let roles = roles(&manifest);
+    assert!(roles.redis.is_empty() && roles.sentinels.is_empty(), "{roles:#?}");
+    assert_eq!(roles.undecided[0].unknown.place.line, line_of(&manifest, at), "{:?}", roles.undecided[0].unknown);
+}
+
+#[test]
+fn what_a_file_says_in_dollars_is_what_it_says() {
+    let text = deployment("image: redis:7\nargs: [/etc/redis/redis.conf]\nvolumeMounts: [{name: conf, mountPath: /etc/redis}]")
+        .replace("requirepass from-file", "requirepass ${PASSWORD}");
+    let redis = roles(&text).redis.remove(0);
+    assert_eq!(redis.password.unwrap().value.as_deref(), Some("${PASSWORD}"));
+}
+
+#[rstest]
+#[case::variables_of_services("", true)]
+#[case::no_variables_of_services("      enableServiceLinks: false\n", false)]
+fn kubernetes_own_variables_are_not_taken_for_unset(#[case] field: &str, #[case] unknown: bool) {
+    let text = format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: redis}}
+spec:
+{}  containers:
+  - {{name: redis, image: 'redis:7', command: [sh, -c, 'redis-server --port ${{REDIS_PORT:-6379}}']}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: redis}}
+spec: {{ports: [{{port: 6379}}]}}
+",
+        field.trim_start_matches("    ")
+    );
+    assert_eq!(roles(&text).redis[0].config.unknown("port").is_some(), unknown);
+}
+
+#[tokio::test]
+async fn redis_of_the_overlay_with_a_password_is_found_with_its_password() {
+    let overlay = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/mcp/overlays/password");
+    let set = ManifestSet::load(&overlay).await.unwrap();
+    let roles = Roles::of(&set);
+    let [redis] = &roles.redis[..] else { panic!("{roles:#?}") };
+    assert_eq!((redis.port, redis.services.len(), redis.config.value("appendfsync")), (6379, 1, Some("always")));
+    let (source, key) = redis.password.as_ref().and_then(|password| password.source.clone()).unwrap();
+    assert!(source.kind == "Secret" && source.name.starts_with("redis-password-") && key == "password", "{source}");
+    assert!(redis.config.unknown("port").is_none() && redis.unknown_dir.is_none() && redis.hidden_start.is_none());
+}

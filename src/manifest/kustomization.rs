@@ -148,11 +148,41 @@ impl Patch {
     }
 }
 
+/// The folder that holds a kustomization and all that it refers to: for `k8s/overlays/prod`, which builds on `../../base`, it is `k8s`.
+#[must_use]
+pub fn home(folder: &Path) -> PathBuf {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| files::normal(path));
+    let Ok(all) = Kustomization::read_all(folder) else { return folder.to_owned() };
+    let all: Vec<PathBuf> = all.iter().map(|kustomization| whole(&kustomization.folder)).collect();
+    let own = whole(folder);
+    let levels = own.ancestors().take_while(|home| !all.iter().all(|folder| folder.starts_with(home))).count();
+    // As the user named it, where that says as much.
+    let named = files::normal(folder);
+    match named.ancestors().nth(levels).filter(|home| !home.as_os_str().is_empty() && !home.ends_with("..")) {
+        Some(home) => home.to_owned(),
+        None => own.ancestors().nth(levels).unwrap_or(&own).to_owned(),
+    }
+}
+
 fn collect<'v>(value: &'v Value, words: &mut Vec<&'v str>) {
     match value {
         Value::String(text) => words.push(text),
         Value::Array(items) => items.iter().for_each(|item| collect(item, words)),
         Value::Object(map) => map.values().for_each(|item| collect(item, words)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_of_an_overlay_holds_what_it_builds_on() {
+        let k8s = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/mcp");
+        assert_eq!(home(&k8s.join("overlays/password")), k8s);
+        assert_eq!(home(&k8s), k8s);
+        assert_eq!(home(&k8s.join("base")), k8s.join("base"));
+        assert_eq!(home(Path::new("k8s/mcp/overlays/emptydir")), Path::new("k8s/mcp"));
     }
 }

@@ -27,6 +27,7 @@ mod yaml;
 pub use difference::Difference;
 pub use error::ManifestError;
 pub use image::{ImageRef, Version};
+pub use kustomization::home;
 pub use kustomize::{kubectl, renderer};
 pub use quantity::Quantity;
 pub use refusal::Refusal;

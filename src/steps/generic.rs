@@ -25,6 +25,9 @@ use std::{
 /// How long a pod may have no place before no waiting helps: volumes are made and old pods go in less.
 const SETTLED: Duration = Duration::from_secs(8);
 
+/// How long a ready Redis may take to answer at an address that the manifests do not tell for certain.
+const GUESSED: Duration = Duration::from_secs(20);
+
 /// How many lines of a container's last words are told.
 const LAST_WORDS: usize = 6;
 
@@ -84,7 +87,8 @@ impl World {
         let (redis, object) = (self.redis()?, self.redis_object()?);
         let chosen = chosen(&redis, &object);
         // Before a fault an end at the start and another one after the restart are enough; a fault is an end of its own.
-        let restarts = if self.fault.began.is_some() { 2 } else { 1 };
+        let after_fault = self.fault.began.is_some();
+        let restarts = if after_fault { 2 } else { 1 };
         let ended = self.fault.ended();
         let target = self.target().await?;
         let namespace = redis.workload.namespace.clone();
@@ -103,6 +107,13 @@ impl World {
                     return Ok(Look::Ready(Found::Serving(Box::new(pod.clone()))));
                 }
                 let seen = describe(&pods, &target.list("Event", Some(&namespace)).await?, &redis.workload);
+                if pods.is_empty() && redis.workload.kind == "Pod" && after_fault {
+                    let why = "no controller makes it anew, and nobody can ask it what it kept";
+                    return Err(Failure::skipped(format!(
+                        "{} is a Pod by itself: once it is gone, {why} ({})",
+                        redis.workload, object.place
+                    )));
+                }
                 if let Some((pod, obstacle)) = pods.iter().find_map(|pod| Some((pod, hopeless(pod, &redis, restarts)?))) {
                     return Ok(Look::Ready(Found::Hopeless { pod: key_of(pod).name, obstacle, seen }));
                 }
@@ -204,7 +215,9 @@ impl World {
         let client = self.client().await?;
         let endpoint = self.chosen_endpoint(0).await?;
         let redis = self.redis()?;
-        let answered = Until::within(START)
+        let guessed = if self.fault.began.is_none() { redis.unknown_address() } else { None };
+        let limit = if guessed.is_some() { GUESSED } else { START };
+        let answered = Until::within(limit)
             .met::<_, Failure, _>(format!("PONG from {}:{}", endpoint.host, endpoint.port), || async {
                 let reply = client.command(&endpoint, &["PING"]).await?;
                 if reply.is_pong() {
@@ -222,7 +235,6 @@ impl World {
                 }
             })
             .await;
-        let guessed = if self.fault.began.is_none() { redis.unknown_address() } else { None };
         answered.map_err(|silent| silent.unless(guessed))
     }
 

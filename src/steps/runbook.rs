@@ -7,7 +7,11 @@ use crate::{
     target::ContainerRef,
 };
 use cucumber::when;
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The longest that one block may take: the time-outs that its own commands name stay below it.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -25,7 +29,7 @@ async fn the_runbook_is_carried_out(world: &mut World, id: String) -> Step {
         world.mutant_was_at_work();
     }
     let target = world.target().await?;
-    let root = runbook_root(world);
+    let root = runbook_root(&path);
     // Files that the runbook makes stay with the evidence of this scenario and out of the user's tree.
     let backup = world.evidence().folder().join("redis-backup.rdb").display().to_string();
     let runbook = Runbook::new(std::env::temp_dir()).map_err(|error| Failure::broken(error.to_string()))?;
@@ -48,10 +52,10 @@ async fn the_runbook_is_carried_out(world: &mut World, id: String) -> Step {
 }
 
 /// Commands run from the repository's root: the tree is `k8s/<system>` below it.
-fn runbook_root(world: &World) -> PathBuf {
-    let tree = &world.case.subject.system.tree;
-    let tree = std::fs::canonicalize(tree).unwrap_or_else(|_| tree.clone());
-    tree.ancestors().nth(2).map_or_else(|| tree.clone(), std::path::Path::to_path_buf)
+fn runbook_root(runbook: &Path) -> PathBuf {
+    let tree = runbook.parent().unwrap_or(runbook);
+    let tree = std::fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
+    tree.ancestors().nth(2).map_or_else(|| tree.clone(), Path::to_path_buf)
 }
 
 #[when("everything is deleted by FLUSHALL")]

@@ -3,7 +3,7 @@
 use super::{Failure, Step, World};
 use crate::{
     evidence::{Evidence, Recorded, diagnose},
-    manifest::{ManifestSet, Object, ObjectKey, Place},
+    manifest::{ManifestSet, Object, ObjectKey, Place, home},
     mutants::Change,
     run::{Provider, Variant},
     target::{Applied, ContainerRef, Target},
@@ -128,7 +128,13 @@ impl World {
 
     /// A file of the tree that the document names, as the mutant left it.
     pub(super) async fn tree_file(&mut self, name: &str) -> Step<(PathBuf, String)> {
-        let path = self.case.subject.system.tree.join(name);
+        let tree = &self.case.subject.system.tree;
+        let mut path = tree.join(name);
+        // What a document names beside the manifests is written once, and not in each overlay.
+        let shared = home(tree).join(name);
+        if !path.is_file() && shared.is_file() {
+            path = shared;
+        }
         let mut text = tokio::fs::read_to_string(&path)
             .await
             .map_err(|error| Failure::violated(format!("the document names {name}, and {} cannot be read: {error}", path.display())))?;

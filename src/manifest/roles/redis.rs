@@ -1,7 +1,10 @@
 //! Puts together what one Redis or Sentinel is: configuration, ports, data, password.
 
-use super::{Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Unknown, around, conf, data, disk::Disk};
-use super::shell::{is_open, shown};
+use super::{
+    Config, ContainerId, Monitor, Password, Redis, Seen, Sentinel, Unknown, around, conf, data,
+    disk::Disk,
+    shell::{is_open, shown},
+};
 use crate::manifest::{ManifestSet, Place};
 use serde_json::Value;
 
@@ -71,8 +74,8 @@ pub(super) fn redis(set: &ManifestSet, seen: &Seen<'_>, disk: &Disk) -> Redis {
     let config = config(seen, disk);
     let number = |name: &str| config.value(name).and_then(|value| value.parse::<u16>().ok());
     // A port that is not known is most likely the one that the container names; nobody believes it before it has answered.
-    let named = || container.ports().into_iter().next().unwrap_or(6379);
-    let port = number("port").unwrap_or_else(|| if config.unknown("port").is_some() { named() } else { 6379 });
+    let guessed = config.unknown("port").and_then(|_| container.ports().into_iter().next());
+    let port = guessed.or(number("port")).unwrap_or(6379);
     let tls_port = number("tls-port").filter(|port| *port != 0);
     let ports = [Some(port).filter(|port| *port != 0), tls_port];
     let services = ports.into_iter().flatten().flat_map(|port| around::services(set, workload, port)).collect();

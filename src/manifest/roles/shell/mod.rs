@@ -17,8 +17,8 @@ pub(super) use print::{echoed, formatted};
 pub(super) use state::Field;
 use state::{End, State};
 use std::{collections::BTreeMap, rc::Rc};
+use word::Word;
 pub(super) use word::{CLOSE, OPEN, is_open, shown, unknown};
-use word::{Word, is_name};
 
 /// One command that a container starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
