@@ -112,8 +112,8 @@ impl Config {
         if let Some(other) = self.other.get(name) {
             return Some(other.clone());
         }
-        let later = self.anything.iter().filter(|(order, _)| setting.is_none_or(|setting| setting.order < *order));
-        later.last().map(|(_, unknown)| unknown.clone())
+        let mut later = self.anything.iter().rev().filter(|(order, _)| setting.is_none_or(|setting| setting.order < *order));
+        later.next().map(|(_, unknown)| unknown.clone())
     }
 
     /// Notes that what follows may set anything.
@@ -136,10 +136,10 @@ impl Config {
 
     /// Adds a setting that is no line of a file.
     pub(super) fn put(&mut self, name: &str, value: &str, place: &Place) {
-        self.add(name, vec![value.to_owned()], place.clone(), false);
+        self.add(name, &[value.to_owned()], place.clone(), false);
     }
 
-    fn add(&mut self, name: &str, values: Vec<String>, place: Place, argument: bool) {
+    fn add(&mut self, name: &str, values: &[String], place: Place, argument: bool) {
         self.lines += 1;
         let open = values.iter().any(|value| is_open(value));
         let values = values.iter().map(|value| shown(value)).collect();
@@ -167,7 +167,7 @@ impl Config {
                 self.doubt(format!("its configuration has a line {:?}, which only the running container knows", shown(line_text)), place);
                 continue;
             }
-            self.add(&name, values, place, argument);
+            self.add(&name, &values, place, argument);
         }
     }
 

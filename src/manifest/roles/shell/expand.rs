@@ -243,7 +243,7 @@ impl Shell<'_> {
                 sed::edited(&open(&paths)?, &edits, extended)
             }
             "tr" => print::translated(&open(&[])?, &plain),
-            "head" if matches!(plain.as_slice(), ["-1"] | ["-n1"] | ["-n", "1"]) => {
+            "head" if matches!(plain.as_slice(), ["-1" | "-n1"] | ["-n", "1"]) => {
                 Some(open(&[])?.lines().next().unwrap_or_default().to_owned())
             }
             _ => None,

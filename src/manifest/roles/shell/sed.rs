@@ -9,9 +9,8 @@ pub(in crate::manifest::roles) fn edited(text: &str, expressions: &[&str], exten
     let mut edited = String::new();
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-        match commands.iter().try_fold(Some(line.to_owned()), |line, command| command.run(line, number + 1))? {
-            Some(line) => edited.push_str(&format!("{line}{end}")),
-            None => {}
+        if let Some(line) = commands.iter().try_fold(Some(line.to_owned()), |line, command| command.run(line, number + 1))? {
+            edited.push_str(&format!("{line}{end}"));
         }
     }
     Some(edited)
