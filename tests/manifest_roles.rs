@@ -395,7 +395,7 @@ fn words_that_a_script_hands_on_keep_their_lines() {
     "port",
     "echo port 1"
 )]
-#[case::a_folder_of_the_cluster("cd \"/data/$ADDRESS\"\nexec redis-server", "dir", "exec redis-server")]
+#[case::a_folder_of_the_cluster("cd \"/data/$ADDRESS\"\nexec redis-server", "dir", "cd \"/data")]
 #[case::a_text_that_is_edited_beyond_reading(
     "sed 's/\\(port\\).*/\\1 7/' /etc/redis/redis.conf > /tmp/r.conf\nexec redis-server /tmp/r.conf",
     "port",
