@@ -85,10 +85,21 @@ impl Kept {
     }
 
     /// Ends the program by this signal.
-    fn end(&mut self, signal: &str) -> ExitStatus {
+    async fn end(&mut self, signal: &str) -> ExitStatus {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
         assert!(sent.success(), "it still runs");
-        self.child.wait().expect("it ends")
+        self.ended().await
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let child = std::cell::RefCell::new(&mut self.child);
+        let ended: Result<ExitStatus, TimedOut> = Until::within(LIMIT)
+            .met("the program to end", || async {
+                let ended = child.borrow_mut().try_wait().expect("it can be asked");
+                Ok(ended.map_or_else(|| Look::NotYet("it runs".into()), Look::Ready))
+            })
+            .await;
+        ended.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Nothing is left where runs have their directories: whoever has processes and files there has ended before.
@@ -146,7 +157,8 @@ async fn what_failed_can_be_looked_at_until_it_is_ended() {
     } else {
         assert!(shell.contains("package util-linux"), "{shell}");
     }
-    let ended = kept.end("-INT");
+    // SIGINT would be ignored where a shell has started these tests in the background.
+    let ended = kept.end("-TERM").await;
     assert_eq!(ended.code(), Some(1), "the violation's exit code, whoever ends it and how: {:#?}", kept.told);
     kept.nothing_is_left().await;
 }
@@ -156,7 +168,7 @@ async fn nothing_is_left_of_what_is_kept_when_the_program_is_killed() {
     let folder = shop("1");
     let mut kept = Kept::run(folder.path(), &[]);
     assert!(paste(kept.way("what Redis answers"), "").contains("redis_version"));
-    assert_eq!(kept.end("-KILL").code(), None);
+    assert_eq!(kept.end("-KILL").await.code(), None);
     kept.nothing_is_left().await;
 }
 
@@ -166,7 +178,7 @@ async fn of_many_repetitions_one_stays() {
     let mut kept = Kept::run(folder.path(), &["--repeat", "3", "--jobs", "2"]);
     let told = kept.told.join("\n");
     assert!(told.contains("1 scenario stays up") && told.contains("2 more did not hold and were taken down"), "{told}");
-    assert_eq!(kept.end("-TERM").code(), Some(1), "{told}");
+    assert_eq!(kept.end("-TERM").await.code(), Some(1), "{told}");
     kept.nothing_is_left().await;
 }
 
@@ -174,7 +186,7 @@ async fn of_many_repetitions_one_stays() {
 async fn what_holds_is_not_kept() {
     let folder = shop("67108864");
     let mut kept = Kept::run(folder.path(), &[]);
-    assert_eq!(kept.child.wait().expect("it ends").code(), Some(0), "{:#?}", kept.told);
+    assert_eq!(kept.ended().await.code(), Some(0), "{:#?}", kept.told);
     assert!(kept.told.iter().any(|line| line.contains("nothing is left running")), "{:#?}", kept.told);
     kept.nothing_is_left().await;
 }

@@ -155,7 +155,25 @@ fn submitted(world: &World) -> Step<Job> {
 #[then("the job in flight is reported lost")]
 async fn the_job_is_reported_lost(world: &mut World) -> Step {
     let job = submitted(world)?;
-    job_is(world, &job, "lost").await
+    // What keeps the stream is a setting of Redis; what does not notice its loss is the dispatcher.
+    let role = world.redis()?.role;
+    let place = if role.config.is_on("appendonly", false) || !role.config.saves().is_empty() {
+        world.place_of_setting(&["appendonly", "save"])
+    } else {
+        place_of_dispatcher(world, |_| false).await
+    };
+    job_is(world, &job, "lost").await.map_err(|failure| failure.pointing_to(place))
+}
+
+/// Where the dispatcher's variable stands whose value this takes; its workload where there is none.
+async fn place_of_dispatcher(world: &mut World, takes: impl Fn(&str) -> bool) -> Option<Place> {
+    let workload = dispatcher(world).await.ok()?.0;
+    let set = world.set().ok()?;
+    let object = set.get(&workload)?;
+    let containers = Workload::of(object)?.containers().collect::<Vec<_>>();
+    let mut variables = containers.iter().flat_map(|container| set.environment(container));
+    let found = variables.find(|variable| variable.value.as_deref().is_some_and(&takes)).map(|variable| variable.place);
+    Some(found.unwrap_or_else(|| object.place_of("/metadata/name")))
 }
 
 #[then("a new job completes")]
@@ -173,11 +191,17 @@ async fn its_stream_has_a_time_to_live(world: &mut World, most: i64) -> Step {
     let job = submitted(world)?;
     let endpoint = world.endpoint(0).await?;
     let first = world.command(&endpoint, &["PTTL", &job.stream]).await?.as_i64().unwrap_or(-2);
-    match first {
-        -2 => return Err(Failure::violated(format!("there is no stream {}", job.stream))),
-        -1 => return Err(Failure::violated(format!("the stream {} has no time to live", job.stream))),
-        left if left > most * 1000 => return Err(Failure::violated(format!("the stream lives {left} ms more, over {most} s"))),
-        _ => {}
+    let wrong = match first {
+        -2 => Some(format!("there is no stream {}", job.stream)),
+        -1 => Some(format!("the stream {} has no time to live", job.stream)),
+        left if left > most * 1000 => Some(format!("the stream lives {left} ms more, over {most} s")),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        // The number of seconds that it was given, of which some have passed.
+        let is_its_time = |value: &str| value.parse::<i64>().is_ok_and(|given| (first / 1000..=first / 1000 + 60).contains(&given));
+        let place = place_of_dispatcher(world, |value| first > 0 && is_its_time(value)).await;
+        return Err(Failure::violated(wrong).pointing_to(place));
     }
     // XADD itself never renews it. Whoever writes the entries may: so it is the dispatcher's own later entries that are waited for.
     let asked = Instant::now();

@@ -20,6 +20,7 @@ use std::{
 crate::tests![
     twenty_pods_start_at_once,
     nothing_is_left_in_the_run_directory,
+    temporary_files_go_with_the_run,
     pods_and_networks_leave_no_descriptors_and_no_processes,
     the_exit_code_and_arguments_come_through,
     an_interrupted_run_ends_in_order,
@@ -109,6 +110,12 @@ async fn nothing_is_left_in_the_run_directory() -> Result<()> {
         .filter(|path| path.to_string_lossy().ends_with("-left"))
         .collect();
     ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+async fn temporary_files_go_with_the_run() -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    ensure!(file.path().starts_with(node::run_directory()), "{}", file.path().display());
     Ok(())
 }
 

@@ -61,10 +61,11 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                     )));
                 }
                 if let Some(elsewhere) = pods.iter().find(|pod| holds(pod, "Ready")) {
-                    return Err(Failure::violated(format!(
+                    let failure = Failure::violated(format!(
                         "{} is ready on {}: its volume is not bound to the lost node",
                         elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"]
-                    )));
+                    ));
+                    return Err(failure.pointing_to(Some(redis.role.data.place.clone())));
                 }
                 return Ok(Look::NotYet(format!("{} pods, none waits for a node", pods.len())));
             };

@@ -20,7 +20,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, Read},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus},
     time::Duration,
@@ -122,7 +122,11 @@ fn run_node(orders: &Orders, reason: &str, directory: &Path, arguments: &[OsStri
         single_user: reason.to_owned(),
         outer: orders.outer,
     };
+    // Temporary files of the run are part of it, so that a kill leaves none.
+    let temporary = directory.join("tmp");
+    std::fs::DirBuilder::new().mode(0o700).create(&temporary).map_err(at(Stage::Start, "making a directory for temporary files"))?;
     let mut node = Command::new("/proc/self/exe")
+        .env("TMPDIR", temporary)
         .arg(Role::Node.name())
         .arg(serde_json::to_string(&orders).map_err(|error| (Stage::Start, "writing orders", io::Error::other(error)))?)
         .args(arguments)
