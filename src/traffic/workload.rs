@@ -158,8 +158,10 @@ pub struct Load {
     pub args: Vec<String>,
     /// The numbers.
     pub numbers: Range<u64>,
-    /// The length of values.
+    /// The length of values in bytes.
     pub value_bytes: usize,
+    /// By so many bytes at most they are longer, each by its own number.
+    pub value_spread: usize,
     /// How many connections share the range.
     pub connections: u32,
     /// How many commands are sent before the first reply is read.
@@ -177,7 +179,7 @@ impl Load {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         // An answer may take long while Redis evicts or rewrites its file on a busy machine.
         let limits = Limits::PATIENT;
-        Self { args, numbers, value_bytes: 0, connections: 4, depth: 64, within: Duration::from_secs(300), limits }
+        Self { args, numbers, value_bytes: 0, value_spread: 0, connections: 4, depth: 64, within: Duration::from_secs(300), limits }
     }
 
     /// `SET` of values so long to keys of this pattern.
@@ -193,6 +195,13 @@ impl Load {
         self
     }
 
+    /// Values of many lengths, from that of [`Self::value`] to so many bytes more.
+    #[must_use]
+    pub fn spread(mut self, bytes: usize) -> Self {
+        self.value_spread = bytes;
+        self
+    }
+
     pub(super) fn pipeline(&self, endpoint: &Endpoint, seed: u64) -> Pipeline {
         Pipeline {
             address: endpoint.address(),
@@ -200,6 +209,7 @@ impl Load {
             from: self.numbers.start,
             to: self.numbers.end,
             value_bytes: self.value_bytes,
+            value_spread: self.value_spread,
             seed,
             connections: self.connections,
             depth: self.depth,

@@ -8,7 +8,7 @@ use report::{Report, Scenario, seconds};
 use std::{collections::BTreeMap, env, fs, path::Path, process::ExitCode, time::Duration};
 
 /// The scenario whose time has a budget.
-const PERSISTENCE: &str = "the Redis pod is deleted while tenants register";
+const PERSISTENCE: &str = "the pod is deleted in order";
 /// How many steps of a scenario are shown.
 const SLOWEST: usize = 3;
 

@@ -90,10 +90,16 @@ async fn batch(pipeline: &Pipeline, connection: &mut Connection, numbers: std::o
 
 fn args(pipeline: &Pipeline, number: u64) -> Vec<Vec<u8>> {
     let fill = |arg: &String| match arg.as_str() {
-        "{value}" => value::value("{}", pipeline.seed, number, pipeline.value_bytes),
+        "{value}" => value::value("{}", pipeline.seed, number, length(pipeline, number)),
         other => other.replace("{}", &number.to_string()).into_bytes(),
     };
     pipeline.args.iter().map(fill).collect()
+}
+
+/// The length of a number's value: lengths that follow one another have nothing to do with each other, and are the same in every run.
+fn length(pipeline: &Pipeline, number: u64) -> usize {
+    let mixed = usize::try_from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33).unwrap_or_default();
+    pipeline.value_bytes + mixed % (pipeline.value_spread + 1)
 }
 
 #[derive(Default)]

@@ -133,6 +133,8 @@ pub(crate) struct Pipeline {
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) value_bytes: usize,
+    /// By so many bytes at most values are longer, each by its own number.
+    pub(crate) value_spread: usize,
     pub(crate) seed: u64,
     pub(crate) connections: u32,
     pub(crate) depth: u32,
