@@ -5,7 +5,10 @@ use super::{
     agent::wire::{Fate, WriteKind},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -106,11 +109,24 @@ impl Ledger {
         Outage::of(self)
     }
 
+    /// Whether every writer has come through since its last failure: until then an outage has no end that could be told.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let mut last: BTreeMap<u32, &Write> = BTreeMap::new();
+        for write in &self.writes {
+            let known = last.entry(write.writer).or_insert(write);
+            if write.sent_unix_ns >= known.sent_unix_ns {
+                *known = write;
+            }
+        }
+        last.values().all(|write| write.is_acknowledged()) && self.outage().is_none_or(|outage| outage.recovered)
+    }
+
     /// How many servers acknowledged, of those that told their run id.
     #[must_use]
     pub fn servers(&self) -> usize {
         let ids = self.writes.iter().filter(|write| write.is_acknowledged()).filter_map(|write| write.run_id.as_deref());
-        ids.collect::<std::collections::BTreeSet<&str>>().len()
+        ids.collect::<BTreeSet<&str>>().len()
     }
 
     /// Run ids of servers that acknowledged in turns: one still took a write after another had begun to. None for servers that followed

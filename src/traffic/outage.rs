@@ -116,6 +116,22 @@ mod tests {
     }
 
     #[test]
+    fn it_is_settled_when_every_writer_has_come_through() {
+        let mut writes = ledger(&[
+            (0, 1, Fate::Acknowledged, None),
+            (2, 3, refused("gone"), None),
+            (2, 4, refused("gone"), None),
+            (5, 6, Fate::Acknowledged, None),
+            (7, 8, Fate::Acknowledged, None),
+        ]);
+        assert!(writes.is_settled());
+        writes.writes[2].writer = 1;
+        assert!(!writes.is_settled(), "the second writer still waits");
+        writes.writes[4].writer = 1;
+        assert!(writes.is_settled());
+    }
+
+    #[test]
     fn it_lasts_from_the_first_failure_sent_to_the_first_success_sent_after_the_last() {
         let unknown = Fate::Unknown { reason: "no answer".into() };
         let ledger = ledger(&[

@@ -97,6 +97,20 @@ impl Writing {
         if reached { Ok(()) } else { Err(TrafficError::TooFew { wanted, waited: limit, seen: self.progress.borrow().to_string() }) }
     }
 
+    /// Waits until every writer has come through since its last failure; `false` where that does not happen in time.
+    pub async fn settled(&self, limit: Duration) -> bool {
+        let mut progress = self.progress.clone();
+        let settled = async {
+            while !lock(&self.ledger).is_settled() {
+                if progress.borrow_and_update().ended || progress.changed().await.is_err() {
+                    return lock(&self.ledger).is_settled();
+                }
+            }
+            true
+        };
+        at_most(limit, "writes to come through again", settled).await.unwrap_or(false)
+    }
+
     /// Ends the writers and waits for the fate of their last writes. Where the agent died the ledger has what came until then, and is
     /// not complete.
     ///
