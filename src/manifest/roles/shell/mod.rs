@@ -370,7 +370,7 @@ impl<'o> Shell<'o> {
                 Value::Text(word) if let Some(index) = &assignment.index => {
                     let value = self.text(word, state);
                     let index = self.text(index, state);
-                    state.set_part(&assignment.name, &index, value, assignment.appends);
+                    state.set_part(&assignment.name, &index, &value, assignment.appends);
                 }
                 Value::Text(word) => {
                     let value = self.text(word, state);

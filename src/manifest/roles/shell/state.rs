@@ -77,7 +77,7 @@ impl State {
     }
 
     /// Sets one part of an array. Parts are kept in their order and without gaps; any other array is unknown.
-    pub(super) fn set_part(&mut self, name: &str, index: &str, value: String, appends: bool) {
+    pub(super) fn set_part(&mut self, name: &str, index: &str, value: &str, appends: bool) {
         let known = self.arrays.remove(name);
         let items = known.or_else(|| match self.variables.remove(name) {
             Some(Some(text)) if is_open(&text) => None,
@@ -90,7 +90,7 @@ impl State {
                     items.push(Field::default());
                 }
                 let before = if appends { std::mem::take(&mut items[index].text) } else { String::new() };
-                items[index] = Field { text: before + &value, place: None };
+                items[index] = Field { text: before + value, place: None };
                 self.arrays.insert(name.to_owned(), items);
             }
             _ => self.set(name, unknown(name)),
