@@ -99,7 +99,7 @@ fn scripts_are_followed(#[case] script: &str, #[case] expected: &[&str]) {
 #[case::value("redis-server a\necho ${1:-b\nc", 2)]
 #[case::index("redis-server a\necho ${A[1}\nc", 2)]
 #[case::array("redis-server a\nA=(b\nc", 2)]
-#[case::test("redis-server a\n[[ b\n", 3)]
+#[case::test_in_brackets("redis-server a\n[[ b\n", 3)]
 #[case::arithmetic("redis-server a\necho $((1 + 2)\nc", 2)]
 #[case::substitution("redis-server a\necho $(b\nc", 3)]
 #[case::what_is_in_a_substitution("redis-server a\necho $(b\n'c)\nd", 3)]
