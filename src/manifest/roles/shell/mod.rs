@@ -363,10 +363,15 @@ impl<'o> Shell<'o> {
             move |field| !std::mem::take(&mut first) || !field.text.is_empty()
         });
         let streams = self.streams(&simple.redirections, state, text);
-        let before: Vec<(String, Option<Option<String>>)> =
-            simple.assignments.iter().map(|assignment| (assignment.name.clone(), state.variables.get(&assignment.name).cloned())).collect();
+        let known = |name: &String| (name.clone(), state.variables.get(name).cloned(), state.arrays.get(name).cloned());
+        let before: Vec<_> = simple.assignments.iter().map(|assignment| known(&assignment.name)).collect();
         for assignment in &simple.assignments {
             match &assignment.value {
+                Value::Text(word) if let Some(index) = &assignment.index => {
+                    let value = self.text(word, state);
+                    let index = self.text(index, state);
+                    state.set_part(&assignment.name, &index, &value, assignment.appends);
+                }
                 Value::Text(word) => {
                     let value = self.text(word, state);
                     let old = if assignment.appends { state.variables.get(&assignment.name).cloned().flatten() } else { None };
@@ -387,10 +392,14 @@ impl<'o> Shell<'o> {
         if fields.is_empty() {
             return Some(true);
         }
-        let added: Vec<String> = before.iter().map(|(name, _)| name.clone()).filter(|name| state.exported.insert(name.clone())).collect();
+        let added: Vec<String> = before.iter().map(|(name, ..)| name.clone()).filter(|name| state.exported.insert(name.clone())).collect();
         let status = self.run(Call { fields, streams, line: simple.line, text }, state);
         // What stands before a command is for that command alone.
-        for (name, value) in before {
+        for (name, value, items) in before.into_iter().rev() {
+            match items {
+                Some(items) => state.arrays.insert(name.clone(), items),
+                None => state.arrays.remove(&name),
+            };
             match value {
                 Some(value) => state.variables.insert(name, value),
                 None => state.variables.remove(&name),

@@ -1,6 +1,6 @@
 //! Reads a script into its commands and what holds them together.
 
-use super::word::{Source, Word, is_name};
+use super::word::{MAX_DEPTH, Part, Source, Word, is_name};
 use std::rc::Rc;
 
 /// Commands one after the other.
@@ -65,6 +65,8 @@ pub(super) struct Simple {
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) name: String,
+    /// Which part of an array.
+    pub(super) index: Option<Word>,
     pub(super) appends: bool,
     pub(super) value: Value,
 }
@@ -96,14 +98,22 @@ pub(super) struct Script {
 
 /// Reads a script; never fails, but may stop early.
 pub(super) fn parse(text: &str) -> Script {
-    let mut parser = Parser { source: Source::new(text), documents: Vec::new(), waiting: Vec::new(), depth: 0 };
+    let mut parser = Parser::new(Source::new(text));
     let list = parser.list(&[]);
-    let unread = match list {
-        Ok(_) if parser.source.peek().is_some() => Some(parser.source.lines + 1),
-        Ok(_) => None,
-        Err(Unread) => Some(parser.source.lines + 1),
-    };
+    let unread = parser.unread(&list, None);
+    // What was read before the end of the text within quotes is no command of the script.
+    let list = list.ok().filter(|_| parser.source.unread.is_none());
     Script { list: list.unwrap_or_default(), documents: parser.documents, unread }
+}
+
+/// Goes over the commands in `$(…)` up to its closing bracket; else the line from which on they are not understood.
+pub(super) fn substitution(source: Source) -> Result<Source, u64> {
+    let mut parser = Parser::new(source);
+    let list = parser.list(&[]);
+    match parser.unread(&list, Some(')')) {
+        Some(line) => Err(line),
+        None => Ok(parser.source),
+    }
 }
 
 /// The script is not understood where the parser stands.
@@ -112,20 +122,27 @@ struct Unread;
 
 type Read<T> = Result<T, Unread>;
 
-/// Commands within commands are followed this far.
-const MAX_DEPTH: usize = 48;
-
 struct Parser {
     source: Source,
     documents: Vec<(Word, u64)>,
     /// Here-documents that begin on the next line: their number, delimiter, whether tabs go, whether it is filled in.
     waiting: Vec<(usize, String, bool, bool)>,
-    depth: usize,
 }
 
 const OPERATORS: [&str; 14] = ["<<-", "<<<", "&>>", "<<", "<&", "<>", ">>", ">&", ">|", "&>", "<(", ">(", "<", ">"];
 
 impl Parser {
+    fn new(source: Source) -> Self {
+        Self { source, documents: Vec::new(), waiting: Vec::new() }
+    }
+
+    /// The line from which on the text is not understood, unless its list leads to `end`.
+    fn unread(&self, list: &Read<List>, end: Option<char>) -> Option<u64> {
+        // Shells do not agree where a here-document is that begins after the bracket.
+        let understood = list.is_ok() && self.source.peek() == end && (end.is_none() || self.waiting.is_empty());
+        self.source.unread.or_else(|| (!understood).then_some(self.source.lines + 1))
+    }
+
     fn blanks(&mut self) {
         self.source.skip_blanks();
     }
@@ -155,7 +172,7 @@ impl Parser {
                 text.push_str(line);
                 text.push('\n');
             }
-            let word = if filled { Source::document(&text) } else { quoted(text) };
+            let word = if filled { self.source.document(&text, above) } else { quoted(text) };
             self.documents[number] = (word, above);
         }
         true
@@ -236,12 +253,12 @@ impl Parser {
     }
 
     fn node(&mut self) -> Read<Node> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
+        self.source.depth += 1;
+        if self.source.depth > MAX_DEPTH {
             return Err(Unread);
         }
         let node = self.compound();
-        self.depth -= 1;
+        self.source.depth -= 1;
         let node = node?;
         if matches!(node, Node::Simple(_) | Node::Function { .. }) {
             return Ok(node);
@@ -439,7 +456,11 @@ impl Parser {
                 continue;
             }
             let test = simple.words.first().is_some_and(|word| word.bare() == Some("[["));
-            if test && let Some(operator) = ["&&", "||", "<", ">", "(", ")"].into_iter().find(|operator| self.source.starts_with(operator))
+            if test && self.newline() {
+                continue;
+            }
+            if test
+                && let Some(operator) = ["&&", "||", "|", "<", ">", "(", ")"].into_iter().find(|operator| self.source.starts_with(operator))
             {
                 self.source.eat(operator);
                 simple.words.push(quoted(operator.to_owned()));
@@ -447,6 +468,9 @@ impl Parser {
             }
             let word = self.source.word();
             if word.parts.is_empty() {
+                if test {
+                    return Err(Unread);
+                }
                 break;
             }
             // `2> log`: the number belongs to the redirection.
@@ -472,12 +496,17 @@ impl Parser {
     }
 
     fn assignment(&mut self, word: &Word) -> Option<Assignment> {
-        let (name, appends, rest) = split_assignment(word)?;
+        let (name, index, appends, rest) = split_assignment(word)?;
         if rest.parts.is_empty() && self.source.eat("(") {
+            let begun = self.source.lines + 1;
             let mut items = Vec::new();
             loop {
                 self.newlines();
-                if self.source.eat(")") || self.source.peek().is_none() {
+                if self.source.peek().is_none() {
+                    self.source.give_up(begun);
+                    break;
+                }
+                if self.source.eat(")") {
                     break;
                 }
                 let item = self.source.word();
@@ -487,9 +516,9 @@ impl Parser {
                     items.push(item);
                 }
             }
-            return Some(Assignment { name, appends, value: Value::Array(items) });
+            return Some(Assignment { name, index, appends, value: Value::Array(items) });
         }
-        Some(Assignment { name, appends, value: Value::Text(rest) })
+        Some(Assignment { name, index, appends, value: Value::Text(rest) })
     }
 
     fn redirection(&mut self, descriptor: Option<String>) -> Read<Option<Redirection>> {
@@ -519,24 +548,37 @@ impl Parser {
     }
 }
 
-/// The name, whether it is appended to, and the value's word.
-pub(super) fn split_assignment(word: &Word) -> Option<(String, bool, Word)> {
-    use super::word::Part;
-    let (first, rest) = word.parts.split_first()?;
-    let Part::Text { text, quoted: false } = first else { return None };
-    let (name, value) = text.split_once('=')?;
-    let (name, appends) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
-    if !is_name(name) {
-        return None;
+/// The name, the part of the array, whether it is appended to, and the value's word.
+fn split_assignment(word: &Word) -> Option<(String, Option<Word>, bool, Word)> {
+    let Part::Text { text, quoted: false } = word.parts.first()? else { return None };
+    let length = text.find(['[', '=', '+']).filter(|length| is_name(&text[..*length]))?;
+    let (name, rest) = text.split_at(length);
+    let mut parts: Vec<Part> = bare(rest).into_iter().chain(word.parts[1..].iter().cloned()).collect();
+    let mut index = None;
+    if let Some(rest) = rest.strip_prefix('[') {
+        parts.splice(..1, bare(rest));
+        // Up to the first bracket that is not quoted.
+        let (at, inner, rest) = parts.iter().enumerate().find_map(|(at, part)| match part {
+            Part::Text { text, quoted: false } => text.split_once(']').map(|(inner, rest)| (at, inner.to_owned(), rest.to_owned())),
+            _ => None,
+        })?;
+        let behind = parts.split_off(at + 1);
+        parts.pop();
+        parts.extend(bare(&inner));
+        index = Some(Word { parts: std::mem::take(&mut parts) });
+        parts = bare(&rest).into_iter().chain(behind).collect();
     }
-    let mut parts = Vec::new();
-    if !value.is_empty() {
-        parts.push(Part::Text { text: value.to_owned(), quoted: false });
-    }
-    parts.extend_from_slice(rest);
-    Some((name.to_owned(), appends, Word { parts }))
+    let Some(Part::Text { text, quoted: false }) = parts.first().cloned() else { return None };
+    let (appends, value) = text.strip_prefix("+=").map(|value| (true, value)).or_else(|| Some((false, text.strip_prefix('=')?)))?;
+    parts.splice(..1, bare(value));
+    Some((name.to_owned(), index, appends, Word { parts }))
+}
+
+/// A text without quotes, if there is any.
+fn bare(text: &str) -> Option<Part> {
+    (!text.is_empty()).then(|| Part::Text { text: text.to_owned(), quoted: false })
 }
 
 fn quoted(text: String) -> Word {
-    Word { parts: vec![super::word::Part::Text { text, quoted: true }] }
+    Word { parts: vec![Part::Text { text, quoted: true }] }
 }

@@ -76,6 +76,27 @@ impl State {
         self.variables.insert(name.to_owned(), Some(value));
     }
 
+    /// Sets one part of an array. Parts are kept in their order and without gaps; any other array is unknown.
+    pub(super) fn set_part(&mut self, name: &str, index: &str, value: &str, appends: bool) {
+        let known = self.arrays.remove(name);
+        let items = known.or_else(|| match self.variables.remove(name) {
+            Some(Some(text)) if is_open(&text) => None,
+            Some(text) => Some(text.map(|text| Field { text, place: None }).into_iter().collect()),
+            None => Some(Vec::new()),
+        });
+        match (items, index.trim().parse::<usize>()) {
+            (Some(mut items), Ok(index)) if index <= items.len() && !items.iter().any(|item| is_open(&item.text)) => {
+                if index == items.len() {
+                    items.push(Field::default());
+                }
+                let before = if appends { std::mem::take(&mut items[index].text) } else { String::new() };
+                items[index] = Field { text: before + value, place: None };
+                self.arrays.insert(name.to_owned(), items);
+            }
+            _ => self.set(name, unknown(name)),
+        }
+    }
+
     /// The state where two ways meet again; `self` is one, `other` the other.
     pub(super) fn joined(self, other: Self, certain: bool) -> Self {
         let (mut state, other) = match (&self.end, &other.end) {

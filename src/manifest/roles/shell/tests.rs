@@ -68,9 +68,50 @@ fn told(script: &str) -> Vec<String> {
 #[case::bash_tests("if [[ \"$1\" == redis-* && -n $PASSWORD ]]; then redis-server a; fi", &["redis-server|a"])]
 #[case::negated("if ! [ -n \"$1\" ]; then redis-server a; else redis-server b; fi", &["redis-server|b"])]
 #[case::carriage_returns("if [ -n \"$1\" ]; then\r\n  redis-server a\r\nfi\r\n", &["redis-server|a"])]
+#[case::a_comment_in_a_substitution("x=$(echo a # it's\n)\nredis-server $x", &["redis-server|a"])]
+#[case::a_bracket_in_a_comment("x=$(echo a # :)\n)\nredis-server $x", &["redis-server|a"])]
+#[case::no_comment_in_a_substitution("x=$(echo a#b 'it # is')\nredis-server \"$x\" ${1#redis-}", &["redis-server|a#b it # is|server"])]
+#[case::quotes_in_a_substitution_in_quotes("redis-server \"a $(echo \"b  )\" ')') c\"", &["redis-server|a b  ) ) c"])]
+#[case::a_case_in_a_substitution("x=$(case $1 in a) echo b;; esac)\nredis-server \"$x\"", &["redis-server|$(case $1 in a) echo b;; esac)"])]
+#[case::a_document_in_a_substitution("x=$(cat <<E\n) it's \"\nE\n)\nredis-server a", &["redis-server|a"])]
+#[case::substitutions_in_substitutions("x=$(echo $(echo a # it's (\n) `echo b`)\nredis-server $x", &["redis-server|a|b"])]
+#[case::a_subshell_in_a_substitution("x=$((echo a) | cat)\nredis-server \"$x\" b", &["redis-server|$((echo a) | cat)|b"])]
+#[case::arithmetic("x=$((1 + (16#ff) * $(echo ')' | wc -l)))\nredis-server a", &["redis-server|a"])]
+#[case::a_test_over_lines_and_a_pattern("x=$([[ $1 &&\n $2 =~ ^(a|b)$ ]] && echo a)\nredis-server a", &["redis-server|a"])]
+#[case::back_quotes("redis-server `echo '\\d' \\$1 \\\\$1` \"`echo \\\"a  b\\\"`\"", &["redis-server|\\d|redis-server|$1|a  b"])]
+#[case::back_quotes_in_back_quotes("redis-server `echo \\`echo a\\` b`", &["redis-server|a|b"])]
+#[case::text_to_translate("redis-server $\"a $1\"", &["redis-server|a redis-server"])]
+#[case::an_apostrophe_in_a_quoted_value("redis-server \"${NO:-it's}\" '\"'", &["redis-server|it's|\""])]
+#[case::a_part_of_an_array("A=(a b)\nA[1]=c\nA[2]=\"d e\"\nA[0]+=x\nredis-server \"${A[@]}\"", &["redis-server|ax|c|d e"])]
+#[case::a_part_before_a_command("A=(a b)\nA[1]=x redis-server \"${A[1]}\"", &["redis-server|b"])]
+#[case::a_part_that_nobody_knows("A=(a b)\nA[$CLUSTER]=c\nredis-server \"${A[@]}\"", &["redis-server|$A"])]
+#[case::a_part_of_a_text("A=a\nA[1]=b\nredis-server $A ${A[1]}", &["redis-server|a|b"])]
 #[case::not_a_script("redis-server a\nfi\nredis-server b", &["hidden: a script that is not understood at 2"])]
 fn scripts_are_followed(#[case] script: &str, #[case] expected: &[&str]) {
     assert_eq!(told(script), expected);
+}
+
+#[rstest]
+#[case::single("redis-server a\necho 'b\nc", 2)]
+#[case::double("redis-server a\necho \"b $1\nc", 2)]
+#[case::back("redis-server a\necho `b\nc", 2)]
+#[case::escaped("redis-server a\necho $'b\\'\nc", 2)]
+#[case::value("redis-server a\necho ${1:-b\nc", 2)]
+#[case::index("redis-server a\necho ${A[1}\nc", 2)]
+#[case::array("redis-server a\nA=(b\nc", 2)]
+#[case::test_in_brackets("redis-server a\n[[ b\n", 3)]
+#[case::arithmetic("redis-server a\necho $((1 + 2)\nc", 3)]
+#[case::substitution("redis-server a\necho $(b\nc", 3)]
+#[case::what_is_in_a_substitution("redis-server a\necho $(b\n'c)\nd", 3)]
+#[case::a_comment_takes_the_bracket("x=$(echo a # it's)\nredis-server $x", 2)]
+#[case::a_document_takes_the_bracket("x=$(cat <<E)\nredis-server\nE\n", 1)]
+#[case::a_document_without_an_end("x=$(cat <<E\na)\nredis-server\n", 4)]
+#[case::no_commands_in_a_substitution("redis-server a\nx=$(fi)\nb", 2)]
+#[case::within_a_document("redis-server a\ncat <<E\nb\n$(c\nE\n", 5)]
+#[case::in_a_subshell("redis-server a\n(b 'c)\n", 2)]
+#[case::in_a_condition("if [ \"$1 ]; then redis-server a; fi", 1)]
+fn what_is_not_closed_is_said(#[case] script: &str, #[case] line: u64) {
+    assert_eq!(told(script), [format!("hidden: a script that is not understood at {line}")]);
 }
 
 #[test]
@@ -114,6 +155,11 @@ fn no_script_makes_it_stumble() {
     let wide = "while [ \"$CLUSTER\" ]; do ".repeat(20) + "redis-server\n" + &"done;".repeat(20);
     let quoted = "$(echo ".repeat(300);
     let braces = "${a:-".repeat(300);
+    let closed = "$(echo ".repeat(300) + &")".repeat(300);
+    let all = "$(if x; then (a \"${a:-$((1 + ".repeat(100);
+    let arithmetic = "$((".repeat(300) + &")".repeat(600);
+    let documents = "$(cat <<E\n".repeat(60) + &"E\n)\n".repeat(60);
+    let back = "`echo \\".repeat(300);
     let circle = "f() { f; f; }; f";
     for script in [
         "",
@@ -170,6 +216,11 @@ fn no_script_makes_it_stumble() {
         &wide,
         &quoted,
         &braces,
+        &closed,
+        &all,
+        &arithmetic,
+        &documents,
+        &back,
         circle,
     ] {
         let _ = followed(script, &[], false);

@@ -1,5 +1,8 @@
 //! Words of a script as they are written: text, and what is filled in.
 
+use super::parse;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
 /// What stands for the dollar sign of something that only the running container knows; its text goes on to [`CLOSE`].
 pub(in crate::manifest::roles) const OPEN: char = '\u{1}';
 /// Where the text of something unknown ends.
@@ -101,18 +104,47 @@ impl Word {
 /// The characters of a script, read one after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    chars: std::rc::Rc<[char]>,
+    chars: Rc<[char]>,
     at: usize,
     /// How many line ends were read.
     pub(super) lines: u64,
+    /// How many commands and substitutions are open where it stands.
+    pub(super) depth: usize,
+    /// The line of what does not end, or is not understood, within a word.
+    pub(super) unread: Option<u64>,
+    /// Where `$(…)` ends, by where it begins. A word is read again and again to look ahead; what is within it is not.
+    ends: Rc<RefCell<BTreeMap<usize, Result<Bracketed, u64>>>>,
 }
 
-/// Substitutions within substitutions are followed this far.
-const MAX_DEPTH: usize = 24;
+/// What is in the brackets behind a dollar sign.
+#[derive(Clone, Copy, Debug)]
+struct Bracketed {
+    end: usize,
+    lines: u64,
+    arithmetic: bool,
+}
+
+/// Commands and substitutions within one another are followed this far.
+pub(super) const MAX_DEPTH: usize = 48;
 
 impl Source {
     pub(super) fn new(text: &str) -> Self {
-        Self { chars: text.replace("\r\n", "\n").chars().collect(), at: 0, lines: 0 }
+        Self { chars: text.replace("\r\n", "\n").chars().collect(), at: 0, lines: 0, depth: 0, unread: None, ends: Rc::default() }
+    }
+
+    /// Gives the whole text up, for what begins on a line: nobody knows where it ends, and so where the next command begins.
+    pub(super) fn give_up(&mut self, line: u64) {
+        self.unread.get_or_insert(line);
+        self.at = self.chars.len();
+    }
+
+    /// The next character before `end`, which is taken; the text must not be over before it.
+    fn before(&mut self, end: char, begun: u64) -> Option<char> {
+        let c = self.next();
+        if c.is_none() {
+            self.give_up(begun);
+        }
+        c.filter(|c| *c != end)
     }
 
     pub(super) fn peek(&self) -> Option<char> {
@@ -177,14 +209,14 @@ impl Source {
             if c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>') {
                 break;
             }
-            self.part(&mut word, 0);
+            self.part(&mut word);
         }
         word
     }
 
     /// A here-document's text, in which only substitutions are special.
-    pub(super) fn document(text: &str) -> Word {
-        let mut source = Self::new(text);
+    pub(super) fn document(&mut self, text: &str, above: u64) -> Word {
+        let mut source = Self { depth: self.depth, ..Self::new(text) };
         let mut word = Word::default();
         while let Some(c) = source.next() {
             match c {
@@ -196,33 +228,24 @@ impl Source {
                         source.next();
                     }
                 }
-                '$' => source.dollar(&mut word, true, 0),
+                '$' => source.dollar(&mut word, true),
                 '`' => source.back_quotes(&mut word, true),
                 c => word.push(c, true),
             }
         }
-        word
-    }
-
-    /// Everything up to an unquoted `end`, which is taken.
-    fn until(&mut self, end: char, depth: usize) -> Word {
-        let mut word = Word::default();
-        while let Some(c) = self.peek() {
-            if c == end {
-                self.next();
-                break;
-            }
-            self.part(&mut word, depth);
+        if let Some(line) = source.unread {
+            self.give_up(above + line);
         }
         word
     }
 
-    fn part(&mut self, word: &mut Word, depth: usize) {
+    fn part(&mut self, word: &mut Word) {
+        let begun = self.lines + 1;
         let Some(c) = self.next() else { return };
         match c {
             '\'' => {
                 let mut empty = true;
-                while let Some(c) = self.next().filter(|c| *c != '\'') {
+                while let Some(c) = self.before('\'', begun) {
                     word.push(c, true);
                     empty = false;
                 }
@@ -235,7 +258,7 @@ impl Source {
                     word.push_empty();
                     return;
                 }
-                while let Some(c) = self.next().filter(|c| *c != '"') {
+                while let Some(c) = self.before('"', begun) {
                     match c {
                         '\\' if self.eat("\n") => {}
                         '\\' => {
@@ -245,7 +268,7 @@ impl Source {
                                 self.next();
                             }
                         }
-                        '$' => self.dollar(word, true, depth),
+                        '$' => self.dollar(word, true),
                         '`' => self.back_quotes(word, true),
                         c => word.push(c, true),
                     }
@@ -257,46 +280,61 @@ impl Source {
                     word.push(c, true);
                 }
             }
-            '$' => self.dollar(word, false, depth),
+            '$' => self.dollar(word, false),
             '`' => self.back_quotes(word, false),
             c => word.push(c, false),
         }
     }
 
+    /// What a script between back quotes prints; the first of them is taken.
     fn back_quotes(&mut self, word: &mut Word, quoted: bool) {
+        let begun = self.lines + 1;
         let mut script = String::new();
-        while let Some(c) = self.next().filter(|c| *c != '`') {
-            match c {
-                '\\' => script.extend(self.next()),
-                c => script.push(c),
+        while let Some(c) = self.before('`', begun) {
+            // Any other backslash belongs to the script.
+            let escapes = |next: &char| matches!(next, '$' | '`' | '\\') || (quoted && *next == '"');
+            match self.peek().filter(|next| c == '\\' && escapes(next)) {
+                Some(next) => {
+                    self.next();
+                    script.push(next);
+                }
+                None => script.push(c),
             }
         }
         word.parts.push(Part::Command { raw: format!("({script})"), script, quoted });
     }
 
     /// What follows a dollar sign.
-    fn dollar(&mut self, word: &mut Word, quoted: bool, depth: usize) {
+    fn dollar(&mut self, word: &mut Word, quoted: bool) {
+        let begun = self.lines + 1;
         match self.peek() {
-            Some('(') if self.starts_with("((") => {
-                let raw = self.brackets();
-                word.parts.push(Part::Other { raw, quoted });
-            }
             Some('(') => {
-                let raw = self.brackets();
-                let inner = raw.strip_prefix('(').unwrap_or(&raw);
-                let script = inner.strip_suffix(')').unwrap_or(inner).to_owned();
-                word.parts.push(Part::Command { script, raw, quoted });
+                let begin = self.at;
+                let Some(Bracketed { end, arithmetic, .. }) = self.brackets() else { return };
+                let raw: String = self.chars[begin..end].iter().collect();
+                word.parts.push(if arithmetic {
+                    Part::Other { raw, quoted }
+                } else {
+                    Part::Command { script: self.chars[begin + 1..end - 1].iter().collect(), raw, quoted }
+                });
             }
-            Some('{') if depth < MAX_DEPTH => {
+            Some('{') => {
                 self.next();
-                let parameter = self.parameter(depth + 1);
+                self.depth += 1;
+                if self.depth > MAX_DEPTH {
+                    self.give_up(begun);
+                }
+                let parameter = self.parameter(quoted);
+                self.depth -= 1;
                 word.parts.push(Part::Parameter { parameter, quoted });
             }
+            // A text that bash may translate.
+            Some('"') if !quoted => {}
             Some('\'') if !quoted => {
                 // `$'a\nb'`, as bash reads it.
                 self.next();
                 word.push_empty();
-                while let Some(c) = self.next().filter(|c| *c != '\'') {
+                while let Some(c) = self.before('\'', begun) {
                     match c {
                         '\\' => match self.next() {
                             Some('n') => word.push('\n', true),
@@ -329,33 +367,68 @@ impl Source {
         name
     }
 
-    /// From an opening bracket to the one that closes it, quotes respected.
-    fn brackets(&mut self) -> String {
-        let mut raw = String::new();
-        let (mut depth, mut quote) = (0_usize, None);
-        while let Some(c) = self.next() {
-            raw.push(c);
-            match (quote, c) {
-                (Some('\''), '\'') | (Some('"'), '"') => quote = None,
-                (None, '\'' | '"') => quote = Some(c),
-                (Some('"') | None, '\\') => raw.extend(self.next()),
-                (None, '(') => depth += 1,
-                (None, ')') => {
-                    depth -= 1;
-                    if depth == 0 {
-                        break;
-                    }
-                }
-                _ => {}
+    /// Takes `(…)` or `((…))` behind a dollar sign; `None` where it is not understood.
+    fn brackets(&mut self) -> Option<Bracketed> {
+        let (begin, begun) = (self.at, self.lines + 1);
+        let known = self.ends.borrow().get(&begin).copied();
+        let found = known.unwrap_or_else(|| {
+            let found = self.bracketed();
+            self.ends.borrow_mut().insert(begin, found);
+            found
+        });
+        match found {
+            Ok(bracketed) => {
+                (self.at, self.lines) = (bracketed.end, bracketed.lines);
+                Some(bracketed)
+            }
+            Err(line) => {
+                self.give_up(line.max(begun));
+                None
             }
         }
-        raw
+    }
+
+    fn bracketed(&self) -> Result<Bracketed, u64> {
+        let mut source = self.clone();
+        source.depth += 1;
+        if source.depth > MAX_DEPTH {
+            return Err(self.lines + 1);
+        }
+        if source.starts_with("((") {
+            let mut source = source.clone();
+            if source.arithmetic() {
+                return Ok(Bracketed { end: source.at, lines: source.lines, arithmetic: true });
+            }
+        }
+        // Only its own grammar tells which bracket ends a script: others stand in comments, patterns and here-documents.
+        source.next();
+        let mut source = parse::substitution(source)?;
+        source.next();
+        Ok(Bracketed { end: source.at, lines: source.lines, arithmetic: false })
+    }
+
+    /// Takes `((…))`; false where it is something else, as a subshell in a substitution.
+    fn arithmetic(&mut self) -> bool {
+        let mut depth = 0_usize;
+        while let Some(c) = self.peek() {
+            match c {
+                '(' => depth += 1,
+                ')' if depth == 2 => return self.eat("))"),
+                ')' => depth -= 1,
+                _ => {
+                    self.part(&mut Word::default());
+                    continue;
+                }
+            }
+            self.next();
+        }
+        false
     }
 
     /// What stands in `${…}`; the opening brace is taken.
-    fn parameter(&mut self, depth: usize) -> Parameter {
+    fn parameter(&mut self, quoted: bool) -> Parameter {
         const OPERATORS: [&str; 12] = [":-", ":=", ":?", ":+", "##", "%%", "-", "=", "?", "+", "#", "%"];
-        let begin = self.at;
+        let (begin, begun) = (self.at, self.lines + 1);
         let mut name = self.name();
         if name.is_empty()
             && let Some(c) = self.peek().filter(|c| "@*#?$!-".contains(*c))
@@ -371,13 +444,32 @@ impl Source {
         if self.peek() == Some('[') {
             self.next();
             let mut text = String::new();
-            while let Some(c) = self.next().filter(|c| *c != ']') {
+            while let Some(c) = self.before(']', begun) {
                 text.push(c);
             }
             index = Some(text);
         }
         let operator = OPERATORS.into_iter().find(|operator| self.eat(operator));
-        let operand = self.until('}', depth);
+        // Within quotes an apostrophe is one, unless the operand is a pattern.
+        let plain = quoted && operator.is_some_and(|operator| !operator.starts_with(['#', '%']));
+        let mut operand = Word::default();
+        loop {
+            match self.peek() {
+                None => {
+                    self.give_up(begun);
+                    break;
+                }
+                Some('}') => {
+                    self.next();
+                    break;
+                }
+                Some('\'') if plain => {
+                    self.next();
+                    operand.push('\'', true);
+                }
+                Some(_) => self.part(&mut operand),
+            }
+        }
         let raw: String = self.chars[begin..self.at].iter().collect();
         // Anything else that bash can do with a value (`${x/a/b}`, `${x:0:3}`, `${x,,}`) is left unknown.
         let operator = operator.unwrap_or(if operand.parts.is_empty() { "" } else { "other" });
