@@ -1,6 +1,9 @@
 //! Takes secrets out of everything that is written down: as they are, in base64, percent-encoded and escaped for JSON.
 
-use crate::verdict::{Outcome, ScenarioResult};
+use crate::{
+    manifest::json::bytes,
+    verdict::{Outcome, ScenarioResult},
+};
 use base64::{Engine as _, engine::general_purpose as alphabets};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
@@ -46,8 +49,7 @@ impl Redactor {
         if object["kind"] != "Secret" {
             return;
         }
-        let decoded =
-            object["data"].as_object().into_iter().flatten().filter_map(|(_, value)| alphabets::STANDARD.decode(value.as_str()?).ok());
+        let decoded = object["data"].as_object().into_iter().flatten().filter_map(|(_, value)| bytes(value));
         let plain =
             object["stringData"].as_object().into_iter().flatten().filter_map(|(_, value)| Some(value.as_str()?.as_bytes().to_vec()));
         for value in decoded.chain(plain) {
@@ -234,6 +236,18 @@ mod tests {
         let redactor = Redactor::default();
         redactor.secret(b"abc");
         assert_eq!(redactor.text("abc abcd requirepass=abc"), "[redacted] abcd requirepass=[redacted]");
+    }
+
+    #[test]
+    fn a_secret_in_a_block_scalar_is_found_as_well() {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: { name: s }\ndata:\n  password: |\n    aHVudGVyMjJo\n    dW50ZXIyMg==\n";
+        let set = crate::manifest::ManifestSet::parse(text, "a.yaml").expect("manifests");
+        assert_eq!(set.objects[0].refusals().len(), 0);
+        let redactor = Redactor::default();
+        redactor.object(&set.objects[0].json);
+        assert_eq!(redactor.text("requirepass hunter22hunter22"), "requirepass [redacted]");
+        let written = redactor.json(set.objects[0].json.clone()).to_string();
+        assert!(!written.contains("aHVudGVyMjJo") && written.contains(REDACTED), "{written}");
     }
 
     #[test]

@@ -4,6 +4,21 @@ use super::{ManifestError, ManifestSet, Object, Place, kinds, pointer, yaml::Doc
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// An API server reads over line breaks in a Secret's base64, which a block scalar brings along, and keeps none of them. Done here, so that
+/// whoever decodes a Secret, or has to know its text again, meets only the one form.
+fn as_stored(mut json: Value) -> Value {
+    if json["kind"] == "Secret"
+        && let Some(Value::Object(data)) = json.get_mut("data")
+    {
+        for value in data.values_mut() {
+            if let Value::String(text) = value {
+                text.retain(|letter| !matches!(letter, '\r' | '\n'));
+            }
+        }
+    }
+    json
+}
+
 impl ManifestSet {
     /// Takes in what one file holds. What is no object of Kubernetes is remarked upon and left out.
     pub(super) fn take_in(&mut self, documents: Vec<Document>) -> Result<(), ManifestError> {
@@ -46,7 +61,7 @@ impl ManifestSet {
             (_, false, true) => return Err(ManifestError::NotAnObject { place, words: "kind not set".to_owned() }),
             _ if json.get("metadata").is_none() && !is_built_in(&version) => "a tool's configuration (it has no metadata): left out",
             _ => {
-                self.objects.push(Object { json, places, place });
+                self.objects.push(Object { json: as_stored(json), places, place });
                 return Ok(());
             }
         };

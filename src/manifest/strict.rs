@@ -206,17 +206,6 @@ fn check<T: DeserializeOwned>(value: &Value) -> Decoded {
     Decoded { unknown, misfit: result.err() }
 }
 
-/// Go's decoder of base64 reads over line breaks, which a block scalar in a Secret brings along; the one here does not.
-fn check_secret(value: &Value) -> Decoded {
-    let mut value = value.clone();
-    for (_, field) in value.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
-        if let Some(text) = field.as_str() {
-            *field = text.replace(['\r', '\n'], "").into();
-        }
-    }
-    check::<k8s_openapi::api::core::v1::Secret>(&value)
-}
-
 type Check = fn(&Value) -> Decoded;
 
 /// The kinds that an API server of 1.34 serves and that stand next to Redis in manifests.
@@ -238,7 +227,7 @@ const KINDS: &[(&str, &str, Check)] = {
         ("v1", "PodTemplate", check::<core::v1::PodTemplate>),
         ("v1", "ReplicationController", check::<core::v1::ReplicationController>),
         ("v1", "ResourceQuota", check::<core::v1::ResourceQuota>),
-        ("v1", "Secret", check_secret),
+        ("v1", "Secret", check::<core::v1::Secret>),
         ("v1", "Service", check::<core::v1::Service>),
         ("v1", "ServiceAccount", check::<core::v1::ServiceAccount>),
         ("apiextensions.k8s.io/v1", "CustomResourceDefinition", check::<apiextensions::v1::CustomResourceDefinition>),

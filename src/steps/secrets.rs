@@ -1,8 +1,7 @@
 //! Phrases about Secrets in the manifests.
 
 use super::{Failure, Step, World};
-use crate::manifest::{Object, Place, pointer};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use crate::manifest::{Object, Place, json::bytes, pointer};
 use cucumber::then;
 use serde_json::Value;
 
@@ -44,10 +43,8 @@ fn secret_value(secret: &Object, key: &str) -> Step<String> {
         .json
         .pointer("/data")
         .and_then(|data| data.get(key))
-        .and_then(Value::as_str)
+        .filter(|value| value.is_string())
         .ok_or_else(|| Failure::violated_at(secret.place.clone(), format!("{} has no key {key}", secret.key())))?;
-    let bytes = STANDARD
-        .decode(encoded.trim())
-        .map_err(|error| Failure::violated_at(key_place(secret, key), format!("{key} is no base64: {error}")))?;
+    let bytes = bytes(encoded).ok_or_else(|| Failure::violated_at(key_place(secret, key), format!("{key} is no base64")))?;
     String::from_utf8(bytes).map_err(|_| Failure::violated_at(key_place(secret, key), format!("{key} is no text")))
 }
