@@ -17,12 +17,12 @@ pub(super) const MOST: usize = 4;
 ///
 /// Whoever interrupts the run itself wants everything to be gone, and waits for nothing more.
 pub(super) fn hold(session: &Session, style: &Style) {
-    let (kept, let_go) = session.kept();
+    let (mut kept, let_go) = session.kept();
     if session.interrupted() {
         return session.wait_for(down(kept));
     }
-    let (scenarios, kept, fronts) = session.wait_for(stays(kept));
-    let nothing = scenarios.is_empty();
+    let nothing = kept.is_empty();
+    let (scenarios, fronts) = session.wait_for(stays(&mut kept));
     let staying = Staying { scenarios, let_go, most: MOST, process: node::started_by_user() };
     tell(staying_text(&staying, style).trim_end());
     if nothing {
@@ -35,9 +35,9 @@ pub(super) fn hold(session: &Session, style: &Style) {
 }
 
 /// The ways to look at each, and the doors that must stay open for it.
-async fn stays(kept: Vec<Kept>) -> (Vec<Stay>, Vec<Kept>, Vec<Front>) {
-    let (mut scenarios, mut all, mut fronts) = (Vec::new(), Vec::new(), Vec::new());
-    for mut kept in kept {
+async fn stays(kept: &mut [Kept]) -> (Vec<Stay>, Vec<Front>) {
+    let (mut scenarios, mut fronts) = (Vec::new(), Vec::new());
+    for kept in kept {
         let mut ways = Vec::new();
         if let Some((target, redis)) = kept.look().await {
             match Front::open(Arc::clone(&target), node::run_directory(), "kept").await {
@@ -53,9 +53,8 @@ async fn stays(kept: Vec<Kept>) -> (Vec<Stay>, Vec<Kept>, Vec<Front>) {
             }
         }
         scenarios.push(Stay { result: kept.result.clone(), ways });
-        all.push(kept);
     }
-    (scenarios, all, fronts)
+    (scenarios, fronts)
 }
 
 fn by_kubectl(kubectl: &Path, redis: Option<&ContainerRef>) -> Vec<Way> {

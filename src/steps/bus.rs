@@ -3,12 +3,15 @@
 use super::{Failure, Step, World, obstacles::nothing_stands_for, servers};
 use crate::{
     manifest::{ManifestSet, ObjectKey, Place, Roles, Workload, json::holds},
-    traffic::HttpRequest,
+    traffic::{Client, HttpRequest},
     wait::{Look, Until},
 };
 use cucumber::{given, then, when};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 /// A dispatcher at rest answers at once; two busy cores and a reconnecting client may take a few seconds.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -102,23 +105,28 @@ async fn submit(world: &mut World, steps: u32, milliseconds: u64) -> Step<Job> {
     }
 }
 
+/// What the dispatcher says of a job: its state, or what came instead.
+async fn state_of(client: &Client, base: &str, job: &Job) -> Step<Result<String, String>> {
+    let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs/{}", job.id), ..HttpRequest::default() };
+    Ok(match client.http(&request).await? {
+        Ok(answer) => {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+            body["state"].as_str().map(ToOwned::to_owned).ok_or_else(|| format!("the dispatcher answers {}: {body}", answer.status))
+        }
+        Err(reason) => Err(format!("the dispatcher does not answer: {reason}")),
+    })
+}
+
 /// Waits until the job is in the state.
 async fn job_is(world: &mut World, job: &Job, wanted: &str) -> Step {
     let (_, base) = dispatcher(world).await?;
     let client = world.client().await?;
-    let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs/{}", job.id), ..HttpRequest::default() };
     Until::within(ANSWER)
         .met::<_, Failure, _>(format!("job {} to be {wanted}", job.id), || async {
-            Ok(match client.http(&request).await? {
-                Ok(answer) => {
-                    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-                    match body["state"].as_str() {
-                        Some(state) if state == wanted => Look::Ready(()),
-                        Some(state) => Look::NotYet(format!("the job is {state}")),
-                        None => Look::NotYet(format!("the dispatcher answers {}: {body}", answer.status)),
-                    }
-                }
-                Err(reason) => Look::NotYet(format!("the dispatcher does not answer: {reason}")),
+            Ok(match state_of(&client, &base, job).await? {
+                Ok(state) if state == wanted => Look::Ready(()),
+                Ok(state) => Look::NotYet(format!("the job is {state}")),
+                Err(instead) => Look::NotYet(instead),
             })
         })
         .await
@@ -148,19 +156,19 @@ async fn a_job_has_completed(world: &mut World) -> Step {
 async fn its_stream_is_seen(world: &mut World, job: &Job) -> Step {
     let (_, base) = dispatcher(world).await?;
     let (client, endpoint) = (world.client().await?, world.endpoint(0).await?);
-    let request = HttpRequest { method: "GET".into(), url: format!("{base}/jobs/{}", job.id), ..HttpRequest::default() };
     Until::within(ANSWER)
         .met::<_, Failure, _>(format!("the stream {}", job.stream), || async {
             let answer = client.command(&endpoint, &["EXISTS", &job.stream]).await?;
             if answer.number() == Some(1) {
                 return Ok(Look::Ready(()));
             }
-            let told = client.http(&request).await?.map_or_else(|reason| reason, |told| String::from_utf8_lossy(&told.body).into_owned());
-            let state = serde_json::from_str::<Value>(&told).map(|told| told["state"].clone()).unwrap_or_default();
-            if state == "done" {
-                return Err(Failure::violated(format!("the job is done and Redis never had a stream {}", job.stream)));
-            }
-            Ok(Look::NotYet(format!("EXISTS answers {answer}, the dispatcher {told}")))
+            Ok(Look::NotYet(match state_of(&client, &base, job).await? {
+                Ok(state) if state == "done" => {
+                    return Err(Failure::violated(format!("the job is done and Redis never had a stream {}", job.stream)));
+                }
+                Ok(state) => format!("the job is {state}, EXISTS answers {answer}"),
+                Err(instead) => instead,
+            }))
         })
         .await
 }
@@ -172,24 +180,25 @@ fn submitted(world: &World) -> Step<Job> {
 #[then("the job in flight is reported lost")]
 async fn the_job_is_reported_lost(world: &mut World) -> Step {
     let job = submitted(world)?;
+    let Err(failure) = job_is(world, &job, "lost").await else { return Ok(()) };
     // What keeps the stream is a setting of Redis; what does not notice its loss is the dispatcher.
     let role = world.redis()?.role;
     let place = if role.config.is_on("appendonly", false) || !role.config.saves().is_empty() {
         world.place_of_setting(&["appendonly", "save"])
     } else {
-        place_of_dispatcher(world, |_| false).await
+        place_of_dispatcher(world, None).await
     };
-    job_is(world, &job, "lost").await.map_err(|failure| failure.pointing_to(place))
+    Err(failure.pointing_to(place))
 }
 
-/// Where the dispatcher's variable stands whose value this takes; its workload where there is none.
-async fn place_of_dispatcher(world: &mut World, takes: impl Fn(&str) -> bool) -> Option<Place> {
+/// Where the dispatcher's variable stands that gives it one of these numbers of seconds; its workload where there is none.
+async fn place_of_dispatcher(world: &mut World, seconds: Option<RangeInclusive<i64>>) -> Option<Place> {
     let workload = dispatcher(world).await.ok()?.0;
     let set = world.set().ok()?;
     let object = set.get(&workload)?;
-    let containers = Workload::of(object)?.containers().collect::<Vec<_>>();
-    let mut variables = containers.iter().flat_map(|container| set.environment(container));
-    let found = variables.find(|variable| variable.value.as_deref().is_some_and(&takes)).map(|variable| variable.place);
+    let gives = |value: &str| value.parse().is_ok_and(|given| seconds.as_ref().is_some_and(|seconds| seconds.contains(&given)));
+    let variables = Workload::of(object)?.containers().flat_map(|container| set.environment(&container)).collect::<Vec<_>>();
+    let found = variables.into_iter().find(|variable| variable.value.as_deref().is_some_and(gives)).map(|variable| variable.place);
     Some(found.unwrap_or_else(|| object.place_of("/metadata/name")))
 }
 
@@ -216,8 +225,8 @@ async fn its_stream_has_a_time_to_live(world: &mut World, most: i64) -> Step {
     };
     if let Some(wrong) = wrong {
         // The number of seconds that it was given, of which some have passed.
-        let is_its_time = |value: &str| value.parse::<i64>().is_ok_and(|given| (first / 1000..=first / 1000 + 60).contains(&given));
-        let place = place_of_dispatcher(world, |value| first > 0 && is_its_time(value)).await;
+        let given = (first > 0).then(|| first / 1000..=first / 1000 + 60);
+        let place = place_of_dispatcher(world, given).await;
         return Err(Failure::violated(wrong).pointing_to(place));
     }
     // XADD itself never renews it. Whoever writes the entries may: so it is the dispatcher's own later entries that are waited for.

@@ -63,14 +63,14 @@ async fn figure(world: &mut World, endpoint: &Endpoint, name: &str) -> Step<u64>
     value.and_then(|value| value.trim().parse().ok()).ok_or_else(|| Failure::broken(format!("INFO has no {name}")))
 }
 
-/// How many values fill the store to a given share.
-async fn capacity(world: &mut World, percent: u64) -> Step<u64> {
+/// The bytes that bound the store.
+async fn bound(world: &mut World) -> Step<u64> {
     let most: u64 = world.setting("maxmemory").await?.parse().map_err(|_| Failure::broken("maxmemory is no number"))?;
     if most == 0 {
         let failure = Failure::violated("maxmemory is 0: nothing bounds the store, so that nothing is ever evicted");
         return Err(failure.pointing_to(world.place_of_setting(&["maxmemory"])));
     }
-    Ok(most * percent / 100 / VALUE as u64)
+    Ok(most)
 }
 
 async fn load(client: &Client, endpoint: &Endpoint, load: Load, all: &mut Tally) -> Step<Tally> {
@@ -93,7 +93,8 @@ async fn gone(client: &Client, endpoint: &Endpoint, key: &str, range: Range<u64>
 async fn keys_are_written_under_pressure(world: &mut World, evictions: u64) -> Step {
     let endpoint = world.endpoint(0).await?;
     let client = world.client().await?;
-    let half = capacity(world, 45).await?;
+    // Two of these leave a tenth of the store free.
+    let half = bound(world).await? * 45 / 100 / VALUE as u64;
     let mut all = Tally::default();
     load(&client, &endpoint, Load::set("idle:{}", 0..half, VALUE), &mut all).await?;
     load(&client, &endpoint, Load::set("busy:{}", 0..half, VALUE), &mut all).await?;
@@ -209,7 +210,7 @@ async fn streams_are_written_under_pressure(world: &mut World, evictions: u64) -
     let endpoint = world.endpoint(0).await?;
     let client = world.client().await?;
     let per_stream = VALUE / 8;
-    let batch = capacity(world, 100).await? * VALUE as u64 / (per_stream as u64 * ENTRIES) / 5;
+    let batch = bound(world).await? / (per_stream as u64 * ENTRIES) / 5;
     // One command a stream: a stream that is evicted between two of its entries would begin anew with the later ones.
     let script = format!("for i=1,{ENTRIES} do redis.call('XADD', KEYS[1], '*', 'value', ARGV[1]) end return 1");
     let mut all = Tally::default();
@@ -252,7 +253,7 @@ const MOST: u64 = 512 << 20;
 async fn the_store_is_filled(world: &mut World) -> Step {
     let endpoint = world.endpoint(0).await?;
     let client = world.client().await?;
-    let most = capacity(world, 100).await? * VALUE as u64;
+    let most = bound(world).await?;
     // As many as fill the store twice: every key of the first filling makes room for one of another length.
     let mean = (MIXED.start + MIXED.end) as u64 / 2;
     let twice = most * 2 / mean;

@@ -180,13 +180,18 @@ impl World {
         Ok(())
     }
 
+    /// Whether the objects or the cluster hold something of no namespace.
+    async fn has(&mut self, objects: &[Object], kind: &str, name: &str) -> Step<bool> {
+        let in_a_file = objects.iter().any(|object| object.kind() == kind && object.name() == name);
+        Ok(in_a_file || self.live(kind, "", name).await?.is_some())
+    }
+
     /// The namespaces that objects live in and that neither they nor the cluster hold: whoever applies such files has made them by hand.
     async fn namespaces_in_no_file(&mut self, objects: &[Object]) -> Step<Vec<Object>> {
         let used: BTreeSet<&str> = objects.iter().map(Object::namespace).filter(|name| !name.is_empty()).collect();
         let mut made = Vec::new();
         for name in used {
-            let in_a_file = objects.iter().any(|object| object.kind() == "Namespace" && object.name() == name);
-            if in_a_file || self.live("Namespace", "", name).await?.is_some() {
+            if self.has(objects, "Namespace", name).await? {
                 continue;
             }
             self.case.subject.remark(format!("namespace {name} is in no file; it was made for this run"));
@@ -205,8 +210,7 @@ impl World {
         // A generic feature says instead what stands in the way of a set.
         let named: BTreeSet<&str> = if self.case.is_generic() { BTreeSet::new() } else { classes(objects).filter(is_wanted).collect() };
         for name in named {
-            let in_a_file = objects.iter().any(|object| object.kind() == "StorageClass" && object.name() == name);
-            if in_a_file || self.live("StorageClass", "", name).await?.is_some() {
+            if self.has(objects, "StorageClass", name).await? {
                 continue;
             }
             self.target().await?.capability(crate::target::Capability::StorageClasses).await?;
