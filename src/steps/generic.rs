@@ -2,6 +2,7 @@
 
 use super::{
     Failure, Step, World,
+    data::Data,
     live::{describe, is_ending},
     obstacles::{no_program, replicas_place, topology, without_redis},
     workload::{Obstacle, Redis, START, hopeless},
@@ -19,6 +20,7 @@ use crate::{
 use serde_json::Value;
 use std::{
     cell::Cell,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -94,7 +96,7 @@ impl World {
         let namespace = redis.workload.namespace.clone();
         let unplaced = Cell::new(None::<Instant>);
         let what = format!("container {} of {} to be ready", redis.container, redis.workload);
-        let found = Until::within(limit)
+        let serving = Until::within(limit)
             .on(target.changes())
             .met::<_, Failure, _>(what, || async {
                 let mut pods = redis.pods(target.as_ref()).await?;
@@ -126,14 +128,16 @@ impl World {
                     }
                     _ => Ok(Look::NotYet(seen)),
                 }
-            })
-            .await?;
-        let pod = match found {
+            });
+        // The client comes up beside Redis; what keeps it from that matters only where Redis itself does.
+        let (found, client) = tokio::join!(serving, Data::client_or_new(self.data.known_client(), Arc::clone(&target), &namespace));
+        let pod = match found? {
             Found::Serving(pod) => pod,
             Found::Hopeless { pod, obstacle, seen } => {
                 return Err(self.does_not_start(&redis, &object, &pod, &obstacle, &seen).await);
             }
         };
+        self.data.keep_client(client?);
         let others = unready(&pod);
         if !others.is_empty() {
             let others = others.join(", ");
