@@ -6,10 +6,8 @@ use crate::{
     run::Provider,
     target::{
         Target, TargetError,
-        local::{
-            control::{LocalOptions, LocalTarget},
-            image::Programs,
-        },
+        image::Programs,
+        local::control::{LocalOptions, LocalTarget},
     },
 };
 use async_trait::async_trait;
