@@ -3,6 +3,7 @@
 mod entrypoint;
 mod multicall;
 mod reference;
+pub(in crate::target) mod skeleton;
 
 use crate::{
     manifest::ImageRef,
