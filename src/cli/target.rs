@@ -36,7 +36,7 @@ impl Local {
     /// # Errors
     /// When there is no Redis on this machine.
     pub(super) fn new(config: &Config) -> Result<Self, Problem> {
-        let programs = config.images.iter().fold(Programs::find(), |programs, (image, program)| programs.with(image, program));
+        let programs = Programs::configured(&config.images);
         programs.redis_version().map_err(anyhow::Error::from)?;
         Ok(Self { programs, started: AtomicUsize::new(0) })
     }
