@@ -1,5 +1,6 @@
 //! What stands for a container image on this machine: which programs, which defaults.
 
+pub mod archive;
 mod entrypoint;
 mod multicall;
 mod reference;
