@@ -29,6 +29,7 @@ fn text(bytes: &[u8]) -> String {
 #[case::main(&["--help"], "main")]
 #[case::verify(&["verify", "--help"], "verify")]
 #[case::mutate(&["mutate", "--help"], "mutate")]
+#[case::image(&["image", "--help"], "image")]
 #[case::completions(&["completions", "--help"], "completions")]
 fn help_is_as_checked_in(#[case] arguments: &[&str], #[case] name: &str) {
     let output = run(arguments);
@@ -54,6 +55,7 @@ fn help_is_as_checked_in(#[case] arguments: &[&str], #[case] name: &str) {
 #[case::manifests_for_a_path(&["verify", "k8s/mcp", "--manifests", "k8s"], "leave one of them out")]
 #[case::unknown_mutant(&["mutate", "mcp", "--mutant", "claim-of-2gi"], "did you mean claim-of-1gi")]
 #[case::config_missing(&["verify", "mcp", "--config", "no/such.yaml"], "no/such.yaml cannot be read")]
+#[case::image_without_output(&["image", "redis:7"], "--output <FILE>")]
 #[case::color(&["doctor", "--color", "sometimes"], "--color")]
 fn wrong_usage_is_told_with_what_to_do(#[case] arguments: &[&str], #[case] expected: &str) {
     let output = run(arguments);
@@ -116,6 +118,36 @@ fn a_report_that_cannot_be_written_is_told_before_the_run() {
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("/proc/report.xml cannot be written"), "{told}");
+}
+
+#[rstest]
+#[case::nothing_stands_for_it("bitnami/redis:7.2", "image.tar", 4, "\"bitnami/redis:7.2\": /path/to/program")]
+#[case::no_place("redis-conformance-client", "/proc/image.tar", 3, "/proc/image.tar cannot be written")]
+#[case::no_name("redis-conformance-client@sha256:0123", "image.tar", 3, "leave it out")]
+fn an_image_that_is_not_written_is_told_with_the_reason(
+    #[case] reference: &str,
+    #[case] file: &str,
+    #[case] code: i32,
+    #[case] expected: &str,
+) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = program(&["image", reference, "--output", file]).current_dir(folder.path()).output().expect("starts");
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+}
+
+#[test]
+fn an_image_is_written_and_its_readers_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output =
+        program(&["image", "redis-conformance-client", "--output", "client.tar"]).current_dir(folder.path()).output().expect("starts");
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(told.starts_with("docker.io/library/redis-conformance-client:latest: client.tar, "), "{told}");
+    assert!(told.contains("kind load image-archive client.tar"), "{told}");
+    assert!(fs::metadata(folder.path().join("client.tar")).expect("written").len() > 1_000_000);
 }
 
 /// A guarantee that needs manifests only.

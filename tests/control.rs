@@ -20,7 +20,7 @@ mod storage;
 mod workloads;
 
 use anyhow::Result;
-use redis_conformance::target::local::{image, node};
+use redis_conformance::target::{image, local::node};
 use std::{
     ffi::OsString,
     future::Future,

@@ -2,7 +2,7 @@
 
 use crate::{
     runbook::kubectl,
-    target::local::{image, node},
+    target::{image, local::node},
     traffic::agent,
 };
 use std::process::ExitCode;

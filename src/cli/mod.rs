@@ -5,6 +5,7 @@ mod completions;
 mod doctor;
 mod hidden;
 mod home;
+mod image;
 mod keep;
 mod mutate;
 mod output;
@@ -47,6 +48,7 @@ struct Arguments {
 enum Command {
     Verify(verify::Verify),
     Mutate(mutate::Mutate),
+    Image(image::Image),
     /// List every phrase that a feature may use.
     Steps,
     /// Show what works on this machine, and how to get the rest.
@@ -98,6 +100,7 @@ impl Arguments {
         let done = match &self.command {
             Command::Verify(verify) => verify.check(self).and_then(|()| enter()),
             Command::Mutate(mutate) => mutate.check(self).and_then(|()| enter()),
+            Command::Image(image) => image.run(self).map(Into::into),
             Command::Steps => steps::run(&style).map(|()| Exit::Conformant.into()),
             Command::Doctor => doctor::run(&style).map(Into::into),
             Command::Clean => clean::run().map(Into::into),

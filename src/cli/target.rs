@@ -6,10 +6,8 @@ use crate::{
     run::Provider,
     target::{
         Target, TargetError,
-        local::{
-            control::{LocalOptions, LocalTarget},
-            image::Programs,
-        },
+        image::Programs,
+        local::control::{LocalOptions, LocalTarget},
     },
 };
 use async_trait::async_trait;
@@ -38,7 +36,7 @@ impl Local {
     /// # Errors
     /// When there is no Redis on this machine.
     pub(super) fn new(config: &Config) -> Result<Self, Problem> {
-        let programs = config.images.iter().fold(Programs::find(), |programs, (image, program)| programs.with(image, program));
+        let programs = Programs::configured(&config.images);
         programs.redis_version().map_err(anyhow::Error::from)?;
         Ok(Self { programs, started: AtomicUsize::new(0) })
     }

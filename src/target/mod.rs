@@ -1,6 +1,7 @@
 //! Where manifests run: one trait whose verbs are the specification's; nobody outside asks which target it is.
 
 mod capability;
+pub mod image;
 pub mod local;
 
 use crate::{

@@ -5,10 +5,8 @@ use redis_conformance::{
     manifest::{Object, ObjectKey, Place},
     target::{
         Applied, ContainerRef, Target, TargetError,
-        local::{
-            control::{LocalOptions, LocalTarget},
-            image::Programs,
-        },
+        image::Programs,
+        local::control::{LocalOptions, LocalTarget},
     },
     wait::{Look, Until},
 };

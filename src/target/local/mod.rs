@@ -5,7 +5,6 @@
 
 pub mod control;
 mod id_map;
-pub mod image;
 mod keeper;
 pub mod node;
 mod run_directory;

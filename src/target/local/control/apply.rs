@@ -14,10 +14,8 @@ use crate::{
     manifest::{Object, json as manifest_json, selector},
     target::{
         Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram,
-        local::{
-            image::{Image, Programs},
-            runtime,
-        },
+        image::{Image, Programs},
+        local::runtime,
     },
 };
 use serde_json::{Value, json};

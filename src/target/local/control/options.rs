@@ -1,6 +1,6 @@
 //! How a local cluster is made.
 
-use super::super::image::Programs;
+use crate::target::image::Programs;
 use serde_json::{Value, json};
 use std::time::Duration;
 

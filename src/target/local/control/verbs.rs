@@ -2,7 +2,6 @@
 
 use super::{
     super::{
-        image::CLIENT_IMAGE,
         node,
         runtime::{ExecError, FreezeError, Running},
     },
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     manifest::{ObjectKey, Place},
-    target::{Attached, Capability, ContainerRef, ExecOutput, Kill, Process, TargetError, Unsupported},
+    target::{Attached, Capability, ContainerRef, ExecOutput, Kill, Process, TargetError, Unsupported, image::CLIENT_IMAGE},
     wait::{Look, Until},
 };
 use nix::sys::signal::Signal;

@@ -7,12 +7,13 @@ use super::{
     ContainerSpec,
     plan::{Bind, Plan},
 };
+use crate::target::image::skeleton::{self, below_root};
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 /// What container engines give: <https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities>.
@@ -32,26 +33,6 @@ const CAPABILITIES: [&str; 14] = [
     "SETUID",
     "SYS_CHROOT",
 ];
-/// Directories that every image has, with their modes.
-const DIRECTORIES: [(&str, u32); 17] = [
-    ("dev", 0o755),
-    ("proc", 0o555),
-    ("sys", 0o555),
-    ("etc", 0o755),
-    ("home", 0o755),
-    ("mnt", 0o755),
-    ("opt", 0o755),
-    ("root", 0o700),
-    ("run", 0o755),
-    ("srv", 0o755),
-    ("tmp", 0o1777),
-    ("usr", 0o755),
-    ("var", 0o755),
-    ("var/cache", 0o755),
-    ("var/lib", 0o755),
-    ("var/log", 0o755),
-    ("var/tmp", 0o1777),
-];
 /// Where the programs of this machine are: a directory is mounted, a symbolic link repeated.
 const MACHINE: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu"];
 /// What programs need of this machine's `/etc`.
@@ -64,11 +45,7 @@ const OPEN: &str = "opt";
 /// Directories too common to be shown to a container because a program lies in them.
 const TOO_COMMON: [&str; 12] = ["etc", "home", "root", "tmp", "var", "run", "dev", "proc", "sys", "data", "mnt", "srv"];
 
-const PASSWD: &str =
-    "root:x:0:0:root:/root:/bin/sh\nredis:x:999:1000:redis:/home/redis:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n";
-const GROUP: &str = "root:x:0:\ntty:x:5:\nredis:x:1000:\nnogroup:x:65533:\nnobody:x:65534:\n";
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n";
 
 /// Lays out the root in `directory` and says how to enter it. Where this machine gives only a single user, everything is its own.
 pub(super) fn build(spec: &ContainerSpec, directory: &Path, many_users: bool, cgroup: Option<&Path>) -> io::Result<Plan> {
@@ -76,7 +53,7 @@ pub(super) fn build(spec: &ContainerSpec, directory: &Path, many_users: bool, cg
     for path in [&tree.root, &tree.local] {
         make_directory(path, 0o755)?;
     }
-    for (path, mode) in DIRECTORIES {
+    for (path, mode) in skeleton::DIRECTORIES {
         make_directory(&tree.root.join(path), mode)?;
     }
     symlink("../run", tree.root.join("var/run"))?;
@@ -95,7 +72,7 @@ pub(super) fn build(spec: &ContainerSpec, directory: &Path, many_users: bool, cg
         }
         if spec.root.read_only {
             // The image declares it as a volume: a mount of its own, which a read-only root leaves alone.
-            binds.push(Bind { source: to, target: relative(path), read_only: false });
+            binds.push(Bind { source: to, target: below_root(path), read_only: false });
         }
     }
     for (path, (content, mode, uid, gid)) in &spec.root.files {
@@ -108,7 +85,7 @@ pub(super) fn build(spec: &ContainerSpec, directory: &Path, many_users: bool, cg
     let volumes = spec
         .mounts
         .iter()
-        .map(|mount| Bind { source: mount.source.clone(), target: relative(&mount.target), read_only: mount.read_only })
+        .map(|mount| Bind { source: mount.source.clone(), target: below_root(&mount.target), read_only: mount.read_only })
         .collect();
     Ok(Plan {
         root: tree.root,
@@ -135,7 +112,7 @@ struct Tree {
 impl Tree {
     /// Where a path of the image is made.
     fn place(&self, path: &Path) -> io::Result<PathBuf> {
-        let path = relative(path);
+        let path = below_root(path);
         if let Ok(below) = path.strip_prefix("usr/local") {
             return Ok(self.local.join(below));
         }
@@ -148,21 +125,6 @@ impl Tree {
         let path = path.strip_prefix("var/run").map_or_else(|_| path.clone(), |below| Path::new("run").join(below));
         Ok(self.root.join(path))
     }
-}
-
-/// The path without root, `.` and `..`, so that it stays below wherever it is put.
-fn relative(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(part) => clean.push(part),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
@@ -238,7 +200,7 @@ fn machine(tree: &Tree) -> io::Result<Vec<Bind>> {
 
 fn etc(tree: &Tree, spec: &ContainerSpec, binds: &mut Vec<Bind>) -> io::Result<()> {
     let etc = tree.root.join("etc");
-    for (name, content) in [("passwd", PASSWD), ("group", GROUP), ("nsswitch.conf", NSSWITCH), ("hosts", HOSTS)] {
+    for (name, content) in skeleton::ETC.into_iter().chain([("hosts", HOSTS)]) {
         if !spec.root.files.contains_key(&Path::new("/etc").join(name)) {
             write(&etc.join(name), content.as_bytes(), 0o644)?;
         }
@@ -324,12 +286,12 @@ struct Shown {
 fn shown_with_its_directory(program: &Path, spec: &ContainerSpec) -> Option<Shown> {
     let directory = program.parent()?;
     let directory = if matches!(directory.file_name()?.to_str(), Some("bin" | "sbin")) { directory.parent()? } else { directory };
-    let place = relative(directory);
+    let place = below_root(directory);
     let common = place.components().count() < 2 || place.starts_with("usr/local");
     let first = place.components().next()?.as_os_str().to_str()?;
     let own = TOO_COMMON.contains(&first) && place.components().count() < 3;
     let target = place.strip_prefix(CLOSED).map_or_else(|_| place.clone(), |below| Path::new(OPEN).join(below));
-    let hides = |path: &Path| relative(path).starts_with(&target) || target.starts_with(relative(path));
+    let hides = |path: &Path| below_root(path).starts_with(&target) || target.starts_with(below_root(path));
     let taken = spec.root.directories.keys().any(|path| hides(path)) || spec.mounts.iter().any(|mount| hides(&mount.target));
     (!common && !own && !taken).then(|| Shown { directory: directory.to_owned(), target })
 }
@@ -373,14 +335,6 @@ mod tests {
     #[case(&[], &["SYS_ADMIN", "CAP_CHOWN"], 15)]
     fn capabilities_are_the_usual_ones_changed(#[case] drop: &[&str], #[case] add: &[&str], #[case] count: usize) {
         assert_eq!(capabilities(&strings(drop), &strings(add)).len(), count);
-    }
-
-    #[rstest]
-    #[case("/data/../../etc", "etc")]
-    #[case("a/./b", "a/b")]
-    #[case("/", "")]
-    fn a_path_never_leaves_the_root(#[case] path: &str, #[case] expected: &str) {
-        assert_eq!(relative(Path::new(path)), Path::new(expected));
     }
 
     #[rstest]

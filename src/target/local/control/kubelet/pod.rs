@@ -4,10 +4,7 @@ mod runtime;
 
 use super::{
     super::{
-        super::{
-            image::Image,
-            runtime::{Sandbox, storage},
-        },
+        super::runtime::{Sandbox, storage},
         cluster::Cluster,
         events::{self, Level},
         json::{self, list, number, text},
@@ -18,7 +15,11 @@ use super::{
     status::{self, Report},
     volumes::{self, Volume},
 };
-use crate::{manifest::ObjectKey, target::Unsupported, wait::pause};
+use crate::{
+    manifest::ObjectKey,
+    target::{Unsupported, image::Image},
+    wait::pause,
+};
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, join_all, pending},

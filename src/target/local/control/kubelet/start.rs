@@ -2,10 +2,7 @@
 
 use super::{
     super::{
-        super::{
-            image::Image,
-            runtime::{self, ContainerSpec, Root},
-        },
+        super::runtime::{self, ContainerSpec, Root},
         addresses,
         cluster::Cluster,
         json::{list, text},
@@ -15,7 +12,7 @@ use super::{
     security,
     volumes::{self, Volume},
 };
-use crate::manifest::Quantity;
+use crate::{manifest::Quantity, target::image::Image};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! Where a pod goes, and why it goes nowhere.
 
 use super::{super::super::options::LocalOptions, *};
-use crate::target::local::{control::node::Nodes, image::Programs};
+use crate::target::{image::Programs, local::control::node::Nodes};
 use rstest::rstest;
 
 const HOSTNAME: &str = "kubernetes.io/hostname";

@@ -1,8 +1,10 @@
 //! What stands for a container image on this machine: which programs, which defaults.
 
+pub mod archive;
 mod entrypoint;
 mod multicall;
 mod reference;
+pub(in crate::target) mod skeleton;
 
 use crate::{
     manifest::ImageRef,
@@ -74,16 +76,25 @@ impl Programs {
         Self { own, redis: find_redis(), chosen: Vec::new() }
     }
 
+    /// What is found here, and before it what a config file names: image → program.
+    #[must_use]
+    pub fn configured(images: &BTreeMap<String, PathBuf>) -> Self {
+        images.iter().fold(Self::find(), |programs, (image, program)| programs.with(image, program))
+    }
+
     /// Nothing stands for anything.
     #[cfg(test)]
     pub(super) fn none() -> Self {
         Self { own: PathBuf::new(), redis: Err("none".into()), chosen: Vec::new() }
     }
 
-    /// Lets `program` stand for the images that `pattern` (`registry/name:tag`, with `*`) matches; it is started without arguments of its own.
+    /// Lets `program`, by its path or its name in PATH, stand for the images that `pattern` (`registry/name:tag`, with `*`) matches; it is
+    /// started without arguments of its own.
     #[must_use]
     pub fn with(mut self, pattern: impl Into<String>, program: impl Into<PathBuf>) -> Self {
-        self.chosen.push((pattern.into(), program.into()));
+        let program = program.into();
+        let found = if program.components().count() == 1 { which::which(&program).ok() } else { None };
+        self.chosen.push((pattern.into(), found.unwrap_or(program)));
         self
     }
 
@@ -113,7 +124,7 @@ impl Programs {
         if let Some((_, program)) = self.chosen.iter().find(|(pattern, _)| reference::fits(&reference, pattern)) {
             return Ok(plain(program, Vec::new()));
         }
-        if image == CLIENT_IMAGE {
+        if reference::repository(&reference) == CLIENT_IMAGE {
             let name = "redis-conformance".to_owned();
             let programs = BTreeMap::from([(name.clone(), self.own.clone())]);
             return Ok(Image { programs, entrypoint: vec![name], command: vec![PAUSE.into()], ..base() });
@@ -213,6 +224,14 @@ mod tests {
     fn an_image_that_nothing_stands_for_is_told_with_the_line_that_would() {
         let refused = programs().image("bitnami/redis:7.2").expect_err("nothing");
         assert!(refused.to_string().contains("\"bitnami/redis:7.2\": /path/to/program"));
+    }
+
+    #[rstest]
+    #[case(CLIENT_IMAGE)]
+    #[case("docker.io/library/redis-conformance-client:0.1.0")]
+    fn the_image_of_client_pods_is_this_program_by_whatever_tag(#[case] image: &str) {
+        let image = programs().image(image).expect("stands");
+        assert_eq!(image.programs["redis-conformance"], Path::new("/opt/x/redis-conformance"));
     }
 
     #[test]
