@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use cucumber::{World as _, step::Collection};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 pub use keeping::{Keeping, Kept};
-use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Instant};
 pub use subject::{Rendered, Subject, Variant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -28,12 +28,36 @@ use tokio_util::sync::CancellationToken;
 /// Gives each case a place of its own to run.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// A fresh, empty place.
+    /// Gets ready whatever all places share; called once, before the first.
+    ///
+    /// # Errors
+    /// No case could run.
+    async fn prepare(&self, _run: &str, _folder: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// A fresh, empty place; `alone` where it may disturb all others.
     ///
     /// # Errors
     /// [`TargetError`] when there is none to be had.
-    async fn start(&self, name: &str) -> Result<Arc<dyn Target>, TargetError>;
+    async fn start(&self, name: &str, alone: bool) -> Result<Arc<dyn Target>, TargetError>;
+
+    /// What the reader must know of the places as a whole.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Takes back what all places shared; called once, after the last.
+    ///
+    /// # Errors
+    /// Something stays: it is named.
+    async fn finish(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
+
+/// The tag of scenarios that disturb everything that runs on the same cluster: the loss of a node, another default class.
+pub const DISRUPTIVE: &str = "disruptive";
 
 /// One scenario of one system, perhaps under a mutant.
 #[derive(Clone, Debug)]
@@ -306,7 +330,7 @@ mod tests {
 
     #[async_trait]
     impl Provider for Nowhere {
-        async fn start(&self, name: &str) -> Result<Arc<dyn Target>, TargetError> {
+        async fn start(&self, name: &str, _alone: bool) -> Result<Arc<dyn Target>, TargetError> {
             Err(TargetError::Missing(name.into()))
         }
     }

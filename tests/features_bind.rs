@@ -3,6 +3,7 @@
 use cucumber::World as _;
 use redis_conformance::{
     mutants,
+    run::DISRUPTIVE,
     spec::{Document, Guarantee, phrases},
     steps::World,
 };
@@ -129,4 +130,20 @@ fn every_promised_guarantee_has_a_mutant_and_every_mutant_a_scenario_that_can_ki
             mutant.name
         );
     }
+}
+
+/// Phrases that touch everything on the same cluster.
+const DISTURBING: &[&str] =
+    &["the node that runs Redis is lost", "the whole cluster is stopped and started", "a cluster without a default storage class"];
+
+#[test]
+fn what_disturbs_a_whole_cluster_is_tagged_and_nothing_else() {
+    let mut seen = 0;
+    for scenario in documents().into_iter().flat_map(|document| document.guarantees).flat_map(|guarantee| guarantee.scenarios) {
+        let disturbs = scenario.steps.iter().any(|step| DISTURBING.contains(&step.value.as_str()));
+        let tagged = scenario.tags.iter().any(|tag| tag == DISRUPTIVE);
+        assert_eq!(disturbs, tagged, "{}: @{DISRUPTIVE} is for scenarios that disturb a whole cluster", scenario.place);
+        seen += usize::from(tagged);
+    }
+    assert!(seen >= 4, "only {seen} scenarios disturb a cluster");
 }

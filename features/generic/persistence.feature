@@ -35,7 +35,7 @@ Feature: What a Redis keeps
   @GEN-3
   Rule: What Redis acknowledged outlives the loss of its node as far as the manifests promise
 
-    @long
+    @long @disruptive
     Scenario: the node is lost and comes back
       Given Redis runs from the manifests
       And clients have written to it

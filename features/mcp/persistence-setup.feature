@@ -91,7 +91,7 @@ Feature: Redis persistence for the MCP servers
       Then never did two Redis serve at once
       And every acknowledged write is still there
 
-    @long
+    @long @disruptive
     Scenario: the node that runs Redis is lost and comes back
       Storage is bound to its node, as it is on most clusters' default class: the replacement waits for the node.
 
@@ -125,6 +125,7 @@ Feature: Redis persistence for the MCP servers
   Rule: A restart of the cluster keeps the data
     Section "Persistence Guarantees": the claim survives.
 
+    @disruptive
     Scenario: everything is stopped, only volumes are kept
       Given Redis runs from the manifests
       And clients have written tenants to databases 0, 1 and 2
@@ -198,6 +199,7 @@ Feature: Redis persistence for the MCP servers
   Rule: Without a default class the claim stays Pending, and that is told
     Section "PVC Not Binding": the remedy is to set a class.
 
+    @disruptive
     Scenario: the claim waits until a class is the default
       Given a cluster without a default storage class
       When the manifests are applied

@@ -272,6 +272,10 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
         result
     }
 
+    fn host(&self, name: &str) -> String {
+        self.inner.host(name)
+    }
+
     async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
         let began = Instant::now();
         let result = self.inner.new_volumes_belong_to_root().await;

@@ -31,6 +31,8 @@ use tokio::{
 
 /// Between SIGTERM and SIGKILL for a block that ran out of time, and for output that is still on its way.
 const GRACE: Duration = Duration::from_secs(1);
+/// A runbook that reaches another kubectl than ours, by its full path, must not find the user's own cluster.
+const NO_CLUSTER: &str = "/dev/null";
 /// Tells the block's own shell where to note the line that failed.
 const FAILED_LINE: &str = "REDIS_CONFORMANCE_FAILED_LINE";
 
@@ -179,7 +181,7 @@ impl Runbook {
         let begun = Instant::now();
         let mut command = Command::new(bash);
         command.args(["-euo", "pipefail", "-c", &script(block)]).arg(&*block.place.file);
-        command.env_remove("BASH_ENV").env_remove("KUBECONFIG").envs(env).env("PATH", path_with(&server.bin()));
+        command.env_remove("BASH_ENV").env("KUBECONFIG", NO_CLUSTER).envs(env).env("PATH", path_with(&server.bin()));
         command.env(SOCKET, server.socket()).env(FAILED_LINE, &failed_line).current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(no_shell)?;

@@ -125,6 +125,8 @@ impl Drop for Server {
 
 /// The directory of one server, and the socket in it; nothing stays behind where it fails.
 fn prepare(room: &Path, name: &str, program: &Path) -> io::Result<(PathBuf, net::UnixListener)> {
+    // A link into nothing would let the next kubectl on the PATH speak, to a cluster that is not meant.
+    fs::metadata(program)?;
     let room = own_directory(room, name)?;
     let bound = fs::create_dir(room.join("bin"))
         .and_then(|()| symlink(program, room.join("bin/kubectl")))

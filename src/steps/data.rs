@@ -47,8 +47,9 @@ impl Data {
     /// The client that is there, or a new one: apart from the world, so that something else can go on meanwhile.
     pub(super) async fn client_or_new(known: Option<Arc<Client>>, target: Arc<dyn Target>, namespace: &str) -> Step<Arc<Client>> {
         match known {
-            Some(client) => Ok(client),
-            None => Ok(Arc::new(Client::attach(target, namespace).await?)),
+            // One whose pod or way was cut off is attached anew.
+            Some(client) if !client.has_ended() => Ok(client),
+            _ => Ok(Arc::new(Client::attach(target, namespace).await?)),
         }
     }
 

@@ -96,39 +96,34 @@ impl World {
         let namespace = redis.workload.namespace.clone();
         let unplaced = Cell::new(None::<Instant>);
         let what = format!("container {} of {} to be ready", redis.container, redis.workload);
-        let serving = Until::within(limit)
-            .on(target.changes())
-            .met::<_, Failure, _>(what, || async {
-                let mut pods = redis.pods(target.as_ref()).await?;
-                pods.retain(|pod| chosen.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str()));
-                let ending = pods.iter().any(is_ending);
-                let serves = |pod: &&Value| {
-                    is_ready(pod, &redis.container) && !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container))
-                };
-                if let Some(pod) = pods.iter().find(serves).filter(|_| !ending) {
-                    return Ok(Look::Ready(Found::Serving(Box::new(pod.clone()))));
+        let serving = Until::within(limit).on(target.changes()).met::<_, Failure, _>(what, || async {
+            let mut pods = redis.pods(target.as_ref()).await?;
+            pods.retain(|pod| chosen.as_ref().is_none_or(|name| pod["metadata"]["name"] == name.as_str()));
+            let ending = pods.iter().any(is_ending);
+            let serves = |pod: &&Value| {
+                is_ready(pod, &redis.container) && !ended.as_ref().is_some_and(|ended| ended.is_shown_by(pod, &redis.container))
+            };
+            if let Some(pod) = pods.iter().find(serves).filter(|_| !ending) {
+                return Ok(Look::Ready(Found::Serving(Box::new(pod.clone()))));
+            }
+            let seen = describe(&pods, &target.list("Event", Some(&namespace)).await?, &redis.workload);
+            if pods.is_empty() && redis.workload.kind == "Pod" && after_fault {
+                let why = "no controller makes it anew, and nobody can ask it what it kept";
+                return Err(Failure::skipped(format!("{} is a Pod by itself: once it is gone, {why} ({})", redis.workload, object.place)));
+            }
+            if let Some((pod, obstacle)) = pods.iter().find_map(|pod| Some((pod, hopeless(pod, &redis, restarts)?))) {
+                return Ok(Look::Ready(Found::Hopeless { pod: key_of(pod).name, obstacle, seen }));
+            }
+            let without_a_place = pods.is_empty()
+                || pods.iter().any(|pod| condition(pod, "PodScheduled").is_some_and(|scheduled| scheduled["status"] == "False"));
+            unplaced.set(unplaced.get().filter(|_| without_a_place).or_else(|| without_a_place.then(Instant::now)));
+            match unplaced.get() {
+                Some(since) if !ending && since.elapsed() > SETTLED => {
+                    Err(Failure::skipped(format!("Redis finds no place on this cluster: {} ({seen})", object.place)))
                 }
-                let seen = describe(&pods, &target.list("Event", Some(&namespace)).await?, &redis.workload);
-                if pods.is_empty() && redis.workload.kind == "Pod" && after_fault {
-                    let why = "no controller makes it anew, and nobody can ask it what it kept";
-                    return Err(Failure::skipped(format!(
-                        "{} is a Pod by itself: once it is gone, {why} ({})",
-                        redis.workload, object.place
-                    )));
-                }
-                if let Some((pod, obstacle)) = pods.iter().find_map(|pod| Some((pod, hopeless(pod, &redis, restarts)?))) {
-                    return Ok(Look::Ready(Found::Hopeless { pod: key_of(pod).name, obstacle, seen }));
-                }
-                let without_a_place = pods.is_empty()
-                    || pods.iter().any(|pod| condition(pod, "PodScheduled").is_some_and(|scheduled| scheduled["status"] == "False"));
-                unplaced.set(unplaced.get().filter(|_| without_a_place).or_else(|| without_a_place.then(Instant::now)));
-                match unplaced.get() {
-                    Some(since) if !ending && since.elapsed() > SETTLED => {
-                        Err(Failure::skipped(format!("Redis finds no place on this cluster: {} ({seen})", object.place)))
-                    }
-                    _ => Ok(Look::NotYet(seen)),
-                }
-            });
+                _ => Ok(Look::NotYet(seen)),
+            }
+        });
         // The client comes up beside Redis; what keeps it from that matters only where Redis itself does.
         let (found, client) = tokio::join!(serving, Data::client_or_new(self.data.known_client(), Arc::clone(&target), &namespace));
         let pod = match found? {

@@ -5,7 +5,7 @@ use crate::{
     evidence::{Evidence, Recorded, diagnose},
     manifest::{ManifestSet, Object, ObjectKey, Place, home},
     mutants::Change,
-    run::{Provider, Variant},
+    run::{DISRUPTIVE, Provider, Variant},
     target::{Applied, ContainerRef, Target},
 };
 use cucumber::{given, when};
@@ -65,7 +65,8 @@ impl World {
         if let Some(target) = &self.stage.target {
             return Ok(Arc::clone(target));
         }
-        let target = self.stage.provider.start(&self.stage.name).await?;
+        let alone = self.case.scenario.tags.iter().any(|tag| tag == DISRUPTIVE);
+        let target = self.stage.provider.start(&self.stage.name, alone).await?;
         let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone()));
         self.stage.target = Some(Arc::clone(&target));
         Ok(target)

@@ -2,6 +2,8 @@
 
 mod capability;
 pub mod image;
+#[cfg(feature = "kube")]
+pub mod kube;
 pub mod local;
 
 use crate::{
@@ -215,6 +217,11 @@ pub trait Target: Send + Sync {
 
     /// A client pod in the namespace, ready, whose container has this program at `/usr/local/bin/redis-conformance`; made at the first call.
     async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError>;
+
+    /// The name under which a client pod here reaches what the manifests call by that host: namespaces may have other names.
+    fn host(&self, name: &str) -> String {
+        name.to_owned()
+    }
 
     /// From now on the directories of new volumes belong to root and only root may write, as on a fresh block device.
     async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {

@@ -21,6 +21,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Client {
     pub(super) link: Arc<Link>,
+    /// Where it runs: hosts have names of its own there.
+    target: Option<Arc<dyn Target>>,
 }
 
 impl fmt::Debug for Client {
@@ -127,7 +129,7 @@ impl Client {
     pub async fn attach(target: Arc<dyn Target>, namespace: &str) -> Result<Self, TrafficError> {
         let container = target.client(namespace).await?;
         let attached = target.attach(&container, &["/usr/local/bin/redis-conformance", "__agent"]).await?;
-        Self::over(attached).await
+        Ok(Self { target: Some(target), ..Self::over(attached).await? })
     }
 
     /// Takes an agent that was started already.
@@ -135,7 +137,28 @@ impl Client {
     /// # Errors
     /// It does not greet, or speaks another version.
     pub async fn over(attached: Attached) -> Result<Self, TrafficError> {
-        Ok(Self { link: Arc::new(Link::open(attached).await?) })
+        Ok(Self { link: Arc::new(Link::open(attached).await?), target: None })
+    }
+
+    /// Whether the agent can be asked no more: its pod or the way to it is gone.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.link.has_ended()
+    }
+
+    /// The endpoint under the name that it has for this client.
+    fn seen(&self, endpoint: &Endpoint) -> Endpoint {
+        Endpoint { host: self.host(&endpoint.host), ..endpoint.clone() }
+    }
+
+    fn url(&self, url: &str) -> String {
+        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+        let end = rest.find([':', '/', '?']).unwrap_or(rest.len());
+        format!("{scheme}://{}{}", self.host(&rest[..end]), &rest[end..])
+    }
+
+    fn host(&self, name: &str) -> String {
+        self.target.as_ref().map_or_else(|| name.to_owned(), |target| target.host(name))
     }
 
     /// One command on a connection of its own, with as much time as a loaded machine may need.
@@ -152,7 +175,7 @@ impl Client {
     /// As [`Self::command`].
     pub async fn command_within(&self, endpoint: &Endpoint, args: &[&str], limits: Limits) -> Result<Reply, TrafficError> {
         let doing = format!("{} at {endpoint}", args.first().copied().unwrap_or_default());
-        let op = Op::Command { address: endpoint.address(), args: args.iter().map(|&arg| arg.into()).collect(), limits };
+        let op = Op::Command { address: self.seen(endpoint).address(), args: args.iter().map(|&arg| arg.into()).collect(), limits };
         let records = self.link.ask(doing, op).await?;
         match records.only(limits.exchange() + GRACE).await? {
             What::Reply { answer, run_id } => Ok(Reply { answer, run_id }),
@@ -166,7 +189,7 @@ impl Client {
     /// The agent is gone, or the load is not through within its limit.
     pub async fn load(&self, endpoint: &Endpoint, load: Load) -> Result<Tally, TrafficError> {
         let doing = format!("{} for {:?} at {endpoint}", load.args.first().map_or("", String::as_str), load.numbers);
-        let records = self.link.ask(doing, Op::Pipeline(load.pipeline(endpoint, seed()))).await?;
+        let records = self.link.ask(doing, Op::Pipeline(load.pipeline(&self.seen(endpoint), seed()))).await?;
         match records.only(load.within).await? {
             What::Tally(tally) => Ok(tally),
             other => Err(unexpected("a load", &other)),
@@ -182,7 +205,7 @@ impl Client {
             return Err(TrafficError::Nowhere);
         }
         let seed = seed();
-        let records = self.link.ask(format!("writing to {endpoint}"), Op::Write(workload.plan(endpoint, seed))).await?;
+        let records = self.link.ask(format!("writing to {endpoint}"), Op::Write(workload.plan(&self.seen(endpoint), seed))).await?;
         Ok(Writing::start(self.clone(), records, workload, seed))
     }
 
@@ -205,7 +228,7 @@ impl Client {
             matching: globs.into_iter().collect(),
         });
         let limits = Limits::PATIENT;
-        let op = Op::ReadBack { address: endpoint.address(), databases: wanted.collect(), limits };
+        let op = Op::ReadBack { address: self.seen(endpoint).address(), databases: wanted.collect(), limits };
         let mut records = self.link.ask(format!("reading back from {endpoint}"), op).await?;
         let mut found = Vec::new();
         loop {
@@ -223,7 +246,7 @@ impl Client {
     /// The agent is gone, or Redis refuses.
     pub async fn hold(&self, endpoint: &Endpoint, bytes: u64) -> Result<Holding, TrafficError> {
         let limits = Limits::PATIENT;
-        let op = Op::Hold { address: endpoint.address(), bytes, limits };
+        let op = Op::Hold { address: self.seen(endpoint).address(), bytes, limits };
         let mut records = self.link.ask(format!("holding {bytes} bytes of replies of {endpoint}"), op).await?;
         match records.within(limits.exchange() * 10 + GRACE).await? {
             What::Held { bytes: held, broke } => Ok(Holding { client: self.clone(), records, held, broke }),
@@ -242,6 +265,7 @@ impl Client {
         }
         let HttpRequest { method, url, body, limits, .. } = request.clone();
         let doing = format!("{method} {url}");
+        let url = self.url(&url);
         let records = self.link.ask(doing, Op::Http(HttpCall { method, url, headers, body: Bytes(body), limits })).await?;
         match records.only(limits.exchange() + GRACE).await {
             Ok(What::Http { status, headers, body }) => Ok(Ok(HttpAnswer { status, headers, body: body.0 })),

@@ -66,6 +66,11 @@ impl Link {
         Ok(link)
     }
 
+    /// Whether nothing can be asked any more.
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.routes).ended.is_some()
+    }
+
     /// Sends a request.
     pub(super) async fn ask(&self, doing: impl Into<String>, op: Op) -> Result<Records, TrafficError> {
         let doing = doing.into();

@@ -4,11 +4,16 @@ use crate::{
     fault::key_of,
     manifest::json::holds,
     steps::{Failure, Step, World},
+    traffic::{Endpoint, Limits},
     wait::{Look, Until},
 };
 use cucumber::{then, when};
-use serde_json::json;
+use futures::future::join_all;
+use serde_json::{Value, json};
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+
+/// One look at who serves: a packet to a pod that has gone is never answered, and must not hide what the other one does meanwhile.
+const LOOK: Limits = Limits { connect_ms: 500, answer_ms: 1000 };
 
 /// What was seen of a rollout.
 #[derive(Debug)]
@@ -21,14 +26,9 @@ pub(super) struct Rollout {
 async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
     let (redis, before) = (world.redis()?, world.redis_pod().await?);
     let limit = world.start_limit()? + world.grace()?;
-    let target = world.target().await?;
-    let port = redis.role.port.to_string();
-    let mut ask = vec!["redis-cli", "-p", &port, "--no-auth-warning"];
-    let password = world.password()?;
-    if let Some(password) = &password {
-        ask.extend(["-a", password.expose()]);
-    }
-    ask.extend(["info", "server"]);
+    let (target, client) = (world.target().await?, world.client().await?);
+    let address = Endpoint { port: redis.role.port, ..world.endpoint(0).await? };
+    let of = |pod: &Value| Some(Endpoint { host: pod["status"]["podIP"].as_str()?.to_owned(), ..address.clone() });
     world.a_fault_begins("rollout restart");
     let stamp =
         json!({ "spec": { "template": { "metadata": { "annotations": { "redis-conformance/restarted": before["metadata"]["uid"] } } } } });
@@ -47,12 +47,9 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
             let pods = redis.pods(target.as_ref()).await?;
             let mut ids = BTreeSet::new();
             if pods.len() > 1 {
-                for pod in &pods {
-                    if let Ok(info) = target.exec(&redis.container_in(pod), &ask, b"").await
-                        && let Some(id) = String::from_utf8_lossy(&info.stdout).lines().find_map(|line| line.strip_prefix("run_id:"))
-                    {
-                        ids.insert(id.trim().to_owned());
-                    }
+                let endpoints: Vec<Endpoint> = pods.iter().filter_map(of).collect();
+                for reply in join_all(endpoints.iter().map(|endpoint| client.command_within(endpoint, &["PING"], LOOK))).await {
+                    ids.extend(reply?.run_id);
                 }
             }
             if ids.len() > 1 && together.borrow().last() != Some(&ids) {
@@ -72,10 +69,14 @@ async fn redis_is_rolled_out_anew(world: &mut World) -> Step {
         })
         .await?;
     // A Redis that does not tell its id would never be seen beside another.
-    let container = world.redis_container().await?;
-    let info = target.exec(&container, &ask, b"").await?;
-    if !String::from_utf8_lossy(&info.stdout).contains("run_id:") {
-        return Err(Failure::broken(format!("{container} does not tell its run id, so that two Redis could not be told apart")));
+    let pod = world.redis_pod().await?;
+    let told = match of(&pod) {
+        Some(endpoint) => client.command(&endpoint, &["PING"]).await?.run_id,
+        None => None,
+    };
+    if told.is_none() {
+        let name = &pod["metadata"]["name"];
+        return Err(Failure::broken(format!("{name} does not tell its run id, so that two Redis could not be told apart")));
     }
     world.fault.rollout = Some(Rollout { together: together.into_inner() });
     // Ready is not yet reachable: the Service follows a moment later.
