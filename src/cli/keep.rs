@@ -8,7 +8,7 @@ use crate::{
     target::{ContainerRef, local::node},
 };
 use futures::future::join_all;
-use std::{path::Path, sync::Arc};
+use std::{env, path::Path, sync::Arc};
 
 /// Most scenarios that stay up: each is a cluster of its own, and a person looks at one after the other.
 pub(super) const MOST: usize = 4;
@@ -23,7 +23,8 @@ pub(super) fn hold(session: &Session, style: &Style) {
     }
     let nothing = kept.is_empty();
     let (scenarios, fronts) = session.wait_for(stays(&mut kept));
-    let staying = Staying { scenarios, let_go, most: MOST, process: node::started_by_user() };
+    let staying =
+        Staying { scenarios, let_go, most: MOST, process: node::started_by_user().or_else(|| i32::try_from(std::process::id()).ok()) };
     tell(staying_text(&staying, style).trim_end());
     if nothing {
         return;
@@ -40,7 +41,7 @@ async fn stays(kept: &mut [Kept]) -> (Vec<Stay>, Vec<Front>) {
     for kept in kept {
         let mut ways = Vec::new();
         if let Some((target, redis)) = kept.look().await {
-            match Front::open(Arc::clone(&target), node::run_directory(), "kept").await {
+            match Front::open(Arc::clone(&target), &env::temp_dir(), "kept").await {
                 Ok(front) => {
                     ways.extend(by_kubectl(&front.kubectl(), redis.as_ref()));
                     fronts.push(front);

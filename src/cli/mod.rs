@@ -48,11 +48,11 @@ struct Arguments {
 enum Command {
     Verify(verify::Verify),
     Mutate(mutate::Mutate),
-    Image(image::Image),
     /// List every phrase that a feature may use.
     Steps,
     /// Show what works on this machine, and how to get the rest.
     Doctor,
+    Image(image::Image),
     /// Remove what killed runs left.
     Clean,
     Completions(completions::Completions),
@@ -98,8 +98,12 @@ impl Arguments {
     fn outside(&self) -> ExitCode {
         let style = Style::of(&io::stdout(), self.color);
         let done = match &self.command {
-            Command::Verify(verify) => verify.check(self).and_then(|()| enter()),
-            Command::Mutate(mutate) => mutate.check(self).and_then(|()| enter()),
+            Command::Verify(verify) => {
+                verify.check(self).and_then(|()| if verify.place().is_local() { enter() } else { verify.run(self).map(Into::into) })
+            }
+            Command::Mutate(mutate) => {
+                mutate.check(self).and_then(|()| if mutate.place().is_local() { enter() } else { mutate.run(self).map(Into::into) })
+            }
             Command::Image(image) => image.run(self).map(Into::into),
             Command::Steps => steps::run(&style).map(|()| Exit::Conformant.into()),
             Command::Doctor => doctor::run(&style).map(Into::into),

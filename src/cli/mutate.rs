@@ -6,7 +6,7 @@ use super::{
     output::{print, tell},
     panics,
     session::Session,
-    target::Local,
+    target::{self, Place},
     what::What,
 };
 use crate::{
@@ -41,6 +41,10 @@ enum TableFormat {
 }
 
 impl Mutate {
+    pub(super) fn place(&self) -> &Place {
+        self.what.place()
+    }
+
     /// Finds out, before anything starts, what would make the run useless.
     pub(super) fn check(&self, arguments: &Arguments) -> Result<(), Problem> {
         self.what.or_everything().names(&arguments.config()?)?;
@@ -58,9 +62,9 @@ impl Mutate {
     /// Runs within the node.
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
-        let target = Arc::new(Local::new(&config)?);
+        let provider = target::provider(&self.what, &config, false)?;
         let what = self.what.or_everything();
-        let mut session = Session::open(&what, &config, arguments.color, Arc::clone(&target) as _, Keeping::default())?;
+        let mut session = Session::open(&what, &config, arguments.color, Arc::clone(&provider), Keeping::default())?;
         let trials = Trial::of(&session.subjects, |mutant| {
             self.what.takes(mutant.guarantee) && (self.mutants.is_empty() || self.mutants.iter().any(|name| name == mutant.name))
         });
@@ -91,14 +95,15 @@ impl Mutate {
         let interrupted = session.interrupted();
         let folder = session.folder().to_path_buf();
         let took = session.finish();
-        session.close();
-        let baseline = Verdict { scenarios: unchanged, remarks: target.remarks(), interrupted };
+        let closed = session.close();
+        let baseline = Verdict { scenarios: unchanged, remarks: provider.remarks(), interrupted };
         let mutation = Mutation { baseline, mutants: results, interrupted };
         print(&match self.format {
             TableFormat::Text => mutation_text(&mutation, took, &Style::of(&io::stdout(), arguments.color)),
             TableFormat::Json => mutation_json(&mutation, took, env!("CARGO_PKG_VERSION")),
         })?;
         tell(&format!("evidence: {}", nearby(&folder)));
+        closed?;
         Ok(if panics::any() { Exit::Bug } else { mutation.exit().exit })
     }
 }

@@ -73,7 +73,24 @@ impl Session {
             });
         }
         let runner = Runner { provider, jobs: what.jobs(), store, keeping, events, cancel: cancel.clone() };
-        Ok(Self { id, clock, subjects, runner, runtime, progress: Some(progress), cancel })
+        let session = Self { id, clock, subjects, runner, runtime, progress: Some(progress), cancel };
+        session.prepare()?;
+        Ok(session)
+    }
+
+    /// Gets ready what all cases share; what is there of it when that fails, or is interrupted, is taken back.
+    fn prepare(&self) -> Result<(), Problem> {
+        let provider = &self.runner.provider;
+        let prepared = self.runtime.block_on(async {
+            tokio::select! {
+                prepared = provider.prepare(&self.id, self.folder()) => prepared,
+                () = self.cancel.cancelled() => Ok(()),
+            }
+        });
+        prepared.map_err(|error| match self.runtime.block_on(provider.finish()) {
+            Ok(()) => error.into(),
+            Err(left) => error.context(format!("{left:#}")).into(),
+        })
     }
 
     /// Tries the cases, and gives their results in the same order.
@@ -133,9 +150,15 @@ impl Session {
         self.clock.elapsed()
     }
 
-    /// Ends what runs in the background: tasks of targets that are down; nothing of the verdict depends on them any more.
-    pub(super) fn close(self) {
+    /// Takes back what all cases shared, and ends what runs in the background: tasks of targets that are down; nothing of the verdict
+    /// depends on them any more.
+    ///
+    /// # Errors
+    /// Something stays.
+    pub(super) fn close(self) -> Result<(), Problem> {
+        let finished = self.runtime.block_on(self.runner.provider.finish());
         self.runtime.shutdown_background();
+        Ok(finished?)
     }
 
     /// The folder of the run's evidence.

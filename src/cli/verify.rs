@@ -5,7 +5,7 @@ use super::{
     output::{print, tell},
     panics,
     session::Session,
-    target::Local,
+    target::{self, Place},
     what::What,
 };
 use crate::{
@@ -78,6 +78,10 @@ impl FromStr for ReportFile {
 }
 
 impl Verify {
+    pub(super) fn place(&self) -> &Place {
+        self.what.place()
+    }
+
     /// Finds out, before anything starts, what would make the run useless.
     pub(super) fn check(&self, arguments: &Arguments) -> Result<(), Problem> {
         self.what.names(&arguments.config()?)?;
@@ -94,9 +98,9 @@ impl Verify {
     /// Runs within the node.
     pub(super) fn run(&self, arguments: &Arguments) -> Result<Exit, Problem> {
         let config = arguments.config()?;
-        let target = Arc::new(Local::new(&config)?);
+        let provider = target::provider(&self.what, &config, self.keep)?;
         let keeping = Keeping::at_most(if self.keep { keep::MOST } else { 0 });
-        let mut session = Session::open(&self.what, &config, arguments.color, Arc::clone(&target) as _, keeping)?;
+        let mut session = Session::open(&self.what, &config, arguments.color, Arc::clone(&provider), keeping)?;
         let repeat = usize::try_from(self.repeat).unwrap_or(usize::MAX);
         let cases = Case::of(&session.subjects, repeat, |guarantee, scenario| {
             self.what.takes(guarantee) && self.tags.as_ref().is_none_or(|tags| tags.take(&scenario.tags))
@@ -104,12 +108,12 @@ impl Verify {
         let cases = session.wait_for(Case::for_each_redis(cases));
         let scenarios = session.try_cases(Purpose::Verify, &cases);
         let interrupted = session.interrupted();
-        let remarks: Vec<String> = target.remarks().into_iter().chain(session.remarks()).collect();
+        let remarks: Vec<String> = provider.remarks().into_iter().chain(session.remarks()).collect();
         let (id, started, folder) = (session.id.clone(), session.started(), session.folder().to_path_buf());
         let took = session.finish();
         let run = Run {
             id,
-            target: self.what.target().into(),
+            target: self.what.place().target.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             started,
             took,
@@ -125,8 +129,7 @@ impl Verify {
                 keep::hold(&session, &Style::of(&io::stderr(), arguments.color));
             }
         }
-        session.close();
-        reported.map(|()| run.exit().exit)
+        session.close().and(reported).map(|()| run.exit().exit)
     }
 
     fn report(&self, run: &Run, arguments: &Arguments) -> Result<(), Problem> {

@@ -3,6 +3,7 @@
 use super::{
     Problem,
     home::{home, near},
+    target::Place,
 };
 use crate::{
     config::Config,
@@ -18,8 +19,6 @@ use std::{
 
 /// Where evidence goes when nobody says where.
 const EVIDENCE: &str = ".redis-conformance/evidence";
-/// Targets that other features of the package bring.
-const OTHER_TARGETS: &[&str] = &["docker", "kind", "k3d", "cluster"];
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct What {
@@ -35,32 +34,22 @@ pub(super) struct What {
     #[arg(long = "guarantee", value_name = "ID")]
     guarantees: Vec<String>,
 
-    /// Where to run.
-    #[arg(long, value_name = "TARGET", default_value = "local", value_parser = target)]
-    target: String,
+    #[command(flatten)]
+    place: Place,
 
-    /// How many scenarios run at once; they mostly wait, so that it is 8 for each core, at most 32, if nothing is said.
-    #[arg(long, value_name = "N", default_value_t = jobs(), hide_default_value = true, value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: u16,
+    /// How many scenarios run at once; they mostly wait, so that it is 8 for each core, at most 32, if nothing is said; on a cluster one for each core and one more.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
 
     /// Where evidence goes.
     #[arg(long, value_name = "DIR", default_value = EVIDENCE)]
     evidence: PathBuf,
 }
 
-fn jobs() -> u16 {
+fn jobs(place: &Place) -> u16 {
     let cores = available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
-    cores.saturating_mul(8).clamp(4, 32)
-}
-
-fn target(name: &str) -> Result<String, String> {
-    match name {
-        "local" => Ok(name.into()),
-        // An existing cluster needs what the cluster makers need.
-        "cluster" => Err("target cluster comes with feature `kind`, which is not built in".into()),
-        other if OTHER_TARGETS.contains(&other) => Err(format!("target {other} comes with feature `{other}`, which is not built in")),
-        _ => Err(format!("there is no such target; there are local, {}", OTHER_TARGETS.join(", "))),
-    }
+    // Pods of a cluster are heavy, and its kubelets and controllers work for each.
+    if place.is_local() { cores.saturating_mul(8).clamp(4, 32) } else { (cores + 1).clamp(2, 8) }
 }
 
 impl What {
@@ -74,12 +63,12 @@ impl What {
         Self { names: systems.chain(generic).collect(), ..self.clone() }
     }
 
-    pub(super) fn target(&self) -> &str {
-        &self.target
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) fn jobs(&self) -> usize {
-        self.jobs.into()
+        self.jobs.unwrap_or_else(|| jobs(&self.place)).into()
     }
 
     pub(super) fn evidence(&self) -> &Path {

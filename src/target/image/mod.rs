@@ -10,7 +10,7 @@ use crate::{
     manifest::ImageRef,
     target::{Capability, Unsupported},
 };
-pub use multicall::{PAUSE, multicall};
+pub use multicall::{GLUTTON, PAUSE, multicall};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

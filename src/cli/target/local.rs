@@ -1,6 +1,6 @@
-//! Which provider a target's name stands for, and what the reader must know of it.
+//! This machine: a cluster of its own for each scenario.
 
-use super::Problem;
+use super::super::Problem;
 use crate::{
     config::Config,
     run::Provider,
@@ -25,7 +25,7 @@ const MONITOR_GRACE: Duration = Duration::from_secs(4);
 const TOLERATION: Duration = Duration::from_secs(5);
 
 /// This machine: a cluster of its own for each scenario.
-pub(super) struct Local {
+pub(in crate::cli) struct Local {
     programs: Programs,
     started: AtomicUsize,
 }
@@ -40,25 +40,21 @@ impl Local {
         programs.redis_version().map_err(anyhow::Error::from)?;
         Ok(Self { programs, started: AtomicUsize::new(0) })
     }
-
-    /// What the reader must know of the target as a whole.
-    pub(super) fn remarks(&self) -> Vec<String> {
-        self.programs
-            .redis_version()
-            .map(|version| format!("Redis {version} of this machine runs in the place of official images"))
-            .into_iter()
-            .collect()
-    }
 }
 
 #[async_trait]
 impl Provider for Local {
-    async fn start(&self, name: &str) -> Result<Arc<dyn Target>, TargetError> {
+    async fn start(&self, name: &str, _alone: bool) -> Result<Arc<dyn Target>, TargetError> {
         // Names of scenarios need not be unique, names of clusters must be.
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let mut options = LocalOptions::named(format!("{number}-{name}"), self.programs.clone());
         options.monitor_grace = MONITOR_GRACE;
         options.toleration = TOLERATION;
         LocalTarget::start(options).await
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let version = self.programs.redis_version();
+        version.map(|version| format!("Redis {version} of this machine runs in the place of official images")).into_iter().collect()
     }
 }

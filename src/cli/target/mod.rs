@@ -1,0 +1,71 @@
+//! Which provider a target's name stands for.
+
+#[cfg(feature = "kube")]
+mod cluster;
+mod local;
+
+use super::{Problem, what::What};
+use crate::{config::Config, run::Provider};
+use clap::Args;
+use std::{path::PathBuf, sync::Arc};
+
+/// The names of targets, and the feature of the package that brings each.
+const TARGETS: &[(&str, &str)] = &[("local", ""), ("docker", "docker"), ("kind", "kind"), ("k3d", "k3d"), ("cluster", "kind")];
+
+/// Where to run.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Place {
+    /// Where to run: local, kind, k3d, or cluster, which is one that is there already.
+    #[arg(long, value_name = "TARGET", default_value = "local", value_parser = known)]
+    pub(super) target: String,
+
+    /// cluster: the context to use; it is never the current one by itself.
+    #[arg(long, value_name = "NAME", required_if_eq("target", "cluster"))]
+    pub(super) context: Option<String>,
+
+    /// cluster: the kubeconfig file that has the context; without it the user's own.
+    #[arg(long, value_name = "FILE", requires = "context")]
+    pub(super) kubeconfig: Option<PathBuf>,
+
+    /// cluster: the image of the client pods, from a registry that the cluster pulls from; `redis-conformance image` makes it.
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) client_image: Option<String>,
+
+    /// kind, k3d: the cluster of this name; used if it is there, and then left, else made for the run.
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster_name: Option<String>,
+}
+
+fn known(name: &str) -> Result<String, String> {
+    let Some((_, feature)) = TARGETS.iter().find(|(target, _)| *target == name) else {
+        let names: Vec<&str> = TARGETS.iter().map(|(target, _)| *target).collect();
+        return Err(format!("there is no such target; there are {}", names.join(", ")));
+    };
+    let built_in = [("", true), ("kind", cfg!(feature = "kind")), ("k3d", cfg!(feature = "k3d"))];
+    if built_in.contains(&(*feature, true)) {
+        Ok(name.into())
+    } else {
+        Err(format!("target {name} comes with feature `{feature}`, which is not built in"))
+    }
+}
+
+impl Place {
+    /// Whether the run is to happen in the node, apart from the rest of this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.target == "local"
+    }
+}
+
+/// The provider that was chosen; `keep` leaves a cluster that is made for the run.
+///
+/// # Errors
+/// It cannot be used at all here.
+pub(super) fn provider(what: &What, config: &Config, keep: bool) -> Result<Arc<dyn Provider>, Problem> {
+    let place = what.place();
+    #[cfg(feature = "kube")]
+    if !place.is_local() {
+        return Ok(Arc::new(cluster::Shared::new(place, config, keep)?));
+    }
+    let _only_clusters_are_kept = (place, keep);
+    Ok(Arc::new(local::Local::new(config)?))
+}

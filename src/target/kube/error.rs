@@ -1,0 +1,64 @@
+//! The client library's errors in the target's words.
+
+use crate::{
+    manifest::{ObjectKey, Place},
+    target::TargetError,
+};
+
+/// What this cluster forbids beside Kubernetes itself: that says nothing about the manifests elsewhere.
+const HOUSE_RULES: &[&str] = &["exceeded quota", "admission webhook", "ValidatingAdmissionPolicy", "violates PodSecurity"];
+
+/// Something of the cluster does not work.
+pub(super) fn broken(doing: impl Into<String>, cause: impl Into<anyhow::Error>) -> TargetError {
+    TargetError::broken(doing, cause)
+}
+
+/// What the API server says to an object: no, or nothing that makes sense.
+pub(super) fn refused(key: &ObjectKey, place: &Place, told: impl FnOnce(String) -> String) -> impl FnOnce(kube::Error) -> TargetError {
+    let (key, place) = (key.clone(), place.clone());
+    move |error| match error {
+        kube::Error::Api(status) if status.is_not_found() && !status.message.contains("namespaces") => {
+            TargetError::Missing(key.to_string())
+        }
+        kube::Error::Api(status) if HOUSE_RULES.iter().any(|rule| status.message.contains(rule)) => broken(
+            format!("applying {key} ({place}), which this cluster's own rules forbid"),
+            anyhow::anyhow!(told(status.message.clone())),
+        ),
+        // An overloaded or stopping server says nothing about the object.
+        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+            TargetError::Refused { key, place, reason: told(status.message.clone()) }
+        }
+        error => broken(format!("telling the API server of {key}"), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::the_object_is_wrong(422, "Invalid", "Deployment.apps \"a\" is invalid: spec.replicas: must be positive", "refused")]
+    #[case::a_quota(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: small, requested: pods=1", "broken")]
+    #[case::a_webhook(400, "BadRequest", "admission webhook \"no.example\" denied the request: no", "broken")]
+    #[case::it_is_not_there(404, "NotFound", "deployments.apps \"a\" not found", "missing")]
+    #[case::the_server_is_busy(429, "TooManyRequests", "slow down", "broken")]
+    #[case::the_server_is_ill(500, "InternalError", "etcd is gone", "broken")]
+    fn an_answer_is_about_the_object_the_cluster_or_the_server(
+        #[case] code: u16,
+        #[case] reason: &str,
+        #[case] words: &str,
+        #[case] is: &str,
+    ) {
+        let key = ObjectKey { kind: "Deployment".into(), namespace: "n".into(), name: "a".into() };
+        let error = kube::Error::Api(Status::failure(words, reason).with_code(code).boxed());
+        let found = match refused(&key, &Place::default(), |words| words)(error) {
+            TargetError::Refused { reason, .. } if reason == words => "refused",
+            TargetError::Missing(_) => "missing",
+            TargetError::Broken { cause, .. } if format!("{cause:#}").contains(words) => "broken",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, is);
+    }
+}

@@ -1,0 +1,20 @@
+//! A Kubernetes cluster as a target: real API server, scheduler, kubelets; each scenario in namespaces of its own.
+
+mod client_pod;
+mod cluster;
+mod error;
+mod images;
+mod journal;
+mod kinds;
+mod mend;
+mod names;
+mod nodes;
+mod probe;
+mod processes;
+mod scenario;
+pub mod source;
+mod watches;
+
+pub use cluster::{Access, Cluster, Given};
+pub use journal::{Healing, Journal};
+pub use mend::{Mended, mend_all};

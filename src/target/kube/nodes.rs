@@ -1,0 +1,145 @@
+//! Nodes that are containers of this machine's Docker, as kind and k3d make them: their power, and the processes in them.
+
+use super::error::broken;
+use crate::{
+    target::{Kill, TargetError},
+    wait::at_most,
+};
+use anyhow::anyhow;
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+    time::Duration,
+};
+use tokio::process::Command;
+
+/// Longer than Docker takes for anything that is asked here, on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The processes of a container, as its node's `/proc` has them. The container's number stands in the name of each one's cgroup.
+const PROCESSES: &str =
+    r#"grep -ls "$1" /proc/[0-9]*/cgroup | cut -d/ -f3 | while read -r pid; do cat "/proc/$pid/stat" 2>/dev/null; done; true"#;
+
+/// The door to nodes: Docker's own program.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    docker: PathBuf,
+}
+
+/// A process, as `/proc/PID/stat` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Process {
+    pid: u32,
+    state: char,
+    /// In clock ticks since the machine's start.
+    started: u64,
+}
+
+impl Nodes {
+    pub(super) fn by(docker: PathBuf) -> Self {
+        Self { docker }
+    }
+
+    /// Sends a signal to the main process of a container: the one that was there first.
+    pub(super) async fn signal(&self, node: &str, container: &str, how: Kill) -> Result<(), TargetError> {
+        let processes = self.processes(node, container).await?;
+        let main = processes.iter().min_by_key(|process| (process.started, process.pid));
+        let main = main.ok_or_else(|| TargetError::Missing(format!("process of container {container} on {node}")))?;
+        let signal = match how {
+            Kill::Term => "-TERM",
+            Kill::Kill => "-KILL",
+        };
+        self.within(node, &["kill", signal, &main.pid.to_string()]).await.map(drop)
+    }
+
+    /// Stops every process of a container, or lets each run on; those that come meanwhile run.
+    pub(super) async fn hold(&self, node: &str, container: &str, stop: bool) -> Result<(), TargetError> {
+        let processes = self.processes(node, container).await?;
+        if processes.is_empty() {
+            return Err(TargetError::Missing(format!("process of container {container} on {node}")));
+        }
+        let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+        let mut command = vec!["kill", if stop { "-STOP" } else { "-CONT" }];
+        command.extend(pids.iter().map(String::as_str));
+        self.within(node, &command).await.map(drop)
+    }
+
+    /// Whether the main process of a container is there and stands still.
+    pub(super) async fn is_held(&self, node: &str, container: &str) -> Result<bool, TargetError> {
+        let processes = self.processes(node, container).await?;
+        Ok(processes.iter().min_by_key(|process| (process.started, process.pid)).is_some_and(|main| main.state == 'T'))
+    }
+
+    /// Takes power from nodes: all their processes end at once.
+    pub(super) async fn power_off(&self, nodes: &[&str]) -> Result<(), TargetError> {
+        self.docker("taking a node's power", &[&["kill"], nodes].concat()).await.map(drop)
+    }
+
+    /// Gives it back.
+    pub(super) async fn power_on(&self, nodes: &[&str]) -> Result<(), TargetError> {
+        self.docker("giving a node its power", &[&["start"], nodes].concat()).await.map(drop)
+    }
+
+    async fn processes(&self, node: &str, container: &str) -> Result<Vec<Process>, TargetError> {
+        let text = self.within(node, &["sh", "-c", PROCESSES, "sh", container]).await?;
+        Ok(text.lines().filter_map(process).collect())
+    }
+
+    /// Runs a command on a node.
+    async fn within(&self, node: &str, command: &[&str]) -> Result<String, TargetError> {
+        self.docker("reaching into a node", &[&["exec", node], command].concat()).await
+    }
+
+    async fn docker(&self, doing: &str, arguments: &[&str]) -> Result<String, TargetError> {
+        run(&self.docker, arguments, PATIENCE).await.map_err(|error| broken(doing, error))
+    }
+}
+
+/// Runs a program to its end and gives what it printed.
+///
+/// # Errors
+/// It does not start, takes too long, or fails: then with its own words.
+pub(super) async fn run(program: &Path, arguments: &[&str], limit: Duration) -> anyhow::Result<String> {
+    let shown = || format!("{} {}", program.display(), arguments.join(" "));
+    let work = Command::new(program).args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true).output();
+    let Some(output) = at_most(limit, &shown(), work).await else {
+        return Err(anyhow!("{} has not ended within {} s", shown(), limit.as_secs()));
+    };
+    let Output { status, stdout, stderr } = output.map_err(|error| anyhow!("{} cannot be started: {error}", shown()))?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&stdout).into_owned());
+    }
+    Err(anyhow!("{} fails ({status}): {}", shown(), String::from_utf8_lossy(&stderr).trim()))
+}
+
+/// `PID (NAME) STATE …`; the name may hold anything, blanks and brackets too.
+fn process(line: &str) -> Option<Process> {
+    let (before, after) = line.rsplit_once(')')?;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    Some(Process {
+        pid: before.split_once(' ')?.0.parse().ok()?,
+        state: fields.first()?.chars().next()?,
+        // The 22nd field of all.
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let line = "812 (a (b) c) T 790 812 812 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 5 0 98765 1 2 3";
+        assert_eq!(process(line), Some(Process { pid: 812, state: 'T', started: 98765 }));
+        assert_eq!(process("812 (cut"), None);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_told_with_its_own_words() {
+        let error = run(Path::new("/bin/sh"), &["-c", "echo no such node >&2; exit 3"], PATIENCE).await.expect_err("it fails");
+        assert!(error.to_string().contains("no such node"), "{error}");
+        let error = run(Path::new("/nowhere/docker"), &["ps"], PATIENCE).await.expect_err("there is none");
+        assert!(error.to_string().starts_with("/nowhere/docker ps cannot be started"), "{error}");
+    }
+}

@@ -1,0 +1,506 @@
+//! The part of a cluster that one scenario has for itself: namespaces and objects under names of its own, and the verbs on them.
+
+use super::{
+    cluster::{Cluster, gone},
+    error::{broken, refused},
+    journal::{Debt, Healing},
+    kinds::Kind,
+    names::{Names, RUN_LABEL},
+    watches::{self, Watches},
+};
+use crate::{
+    manifest::{Container, Object, ObjectKey, Place, Workload},
+    target::{
+        Applied, Attached, Capability, ContainerRef, ExecOutput, Fixture, Kill, Process, Target, TargetError, Unsupported, WithoutProgram,
+        image::Programs,
+    },
+    wait::{Look, Until},
+};
+use async_trait::async_trait;
+use kube::{
+    api::{DeleteParams, Patch, PatchParams},
+    core::DynamicObject,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Who owns the fields that we apply.
+const MANAGER: &str = "redis-conformance";
+const DEFAULT_CLASS: &str = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+/// A whole cluster is started anew.
+const RESTART: Duration = Duration::from_secs(300);
+
+/// A scenario on a cluster.
+pub(super) struct Scenario {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) names: Names,
+    pub(super) watches: Watches,
+    pub(super) frozen: Mutex<BTreeSet<ContainerRef>>,
+    /// What containers wrote that were ended.
+    pub(super) heard: Mutex<BTreeMap<ContainerRef, Arc<Mutex<Vec<u8>>>>>,
+    held: Mutex<Held>,
+    /// Ends what goes through an API server that loses its power.
+    cut: Mutex<CancellationToken>,
+    share: Share,
+}
+
+/// What this scenario has made, and owes.
+#[derive(Default)]
+struct Held {
+    /// Namespaces, as the manifests name them.
+    namespaces: BTreeSet<String>,
+    /// Objects that are in no namespace: kind and name on the cluster.
+    objects: BTreeSet<(String, String)>,
+    stopped: BTreeMap<String, Debt>,
+    /// Default classes that were changed, as they were.
+    classes: BTreeMap<String, (Debt, Option<String>)>,
+}
+
+/// How the cluster is used; given back when this is dropped.
+enum Share {
+    WithOthers { _guard: OwnedRwLockReadGuard<()> },
+    Alone { _guard: OwnedRwLockWriteGuard<()> },
+}
+
+impl Scenario {
+    pub(super) async fn begin(cluster: Arc<Cluster>, number: usize, alone: bool) -> Self {
+        let gate = Arc::clone(&cluster.gate);
+        let share =
+            if alone { Share::Alone { _guard: gate.write_owned().await } } else { Share::WithOthers { _guard: gate.read_owned().await } };
+        Self {
+            names: Names::new(&cluster.run, number),
+            watches: Watches::new(cluster.client.clone()),
+            cluster,
+            frozen: Mutex::default(),
+            heard: Mutex::default(),
+            held: Mutex::default(),
+            cut: Mutex::default(),
+            share,
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancelled when the way to the cluster is cut.
+    pub(super) fn cut(&self) -> CancellationToken {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The name on the cluster of a namespace of this scenario.
+    pub(super) fn namespace(&self, name: &str) -> Option<String> {
+        self.held().namespaces.contains(name).then(|| self.names.namespace(name))
+    }
+
+    /// Where an object is: its kind, its namespace on the cluster and its name there. `None` where it can be nowhere.
+    fn find(&self, key: &ObjectKey) -> Option<(&Kind, String, String)> {
+        let kind = self.cluster.kinds.named(&key.kind)?;
+        if key.kind == "Namespace" {
+            return self.namespace(&key.name).map(|name| (kind, String::new(), name));
+        }
+        if kind.namespaced {
+            return self.namespace(&key.namespace).map(|namespace| (kind, namespace, key.name.clone()));
+        }
+        Some((kind, String::new(), self.names.cluster_scoped(&key.kind, &key.name)))
+    }
+
+    /// Whether this scenario may disturb the whole cluster.
+    fn may_disturb(&self, capability: Capability) -> Result<(), Unsupported> {
+        let reason = if !self.cluster.owned {
+            "others use this cluster; kind and k3d make one that may be disturbed"
+        } else if matches!(self.share, Share::WithOthers { .. }) {
+            "other scenarios run on this cluster at the same time; tag the scenario @disruptive, and it runs alone"
+        } else {
+            return Ok(());
+        };
+        Err(Unsupported { capability, reason: reason.into() })
+    }
+
+    fn nodes(&self) -> Result<&super::nodes::Nodes, Unsupported> {
+        let reason = || "nobody can be asked to stop or start the nodes of this cluster".into();
+        self.cluster.nodes.as_ref().ok_or_else(|| Unsupported { capability: Capability::NodeFaults, reason: reason() })
+    }
+
+    async fn put(&self, object: &Object, absent: &BTreeSet<String>, applied: &mut Applied) -> Result<(), TargetError> {
+        let key = object.key();
+        let Some(kind) = self.cluster.kinds.of(&object.json) else {
+            let version = object.api_version();
+            if self.cluster.kinds.has_group(version) {
+                let reason = format!("no matches for kind \"{}\" in version \"{version}\"", key.kind);
+                return Err(TargetError::Refused { key, place: object.place_of("/apiVersion"), reason });
+            }
+            applied.remarks.push(format!("{key} at {}: this cluster does not know {version}, so that it is left out", object.place));
+            return Ok(());
+        };
+        let mut outgoing = self.names.outgoing(object.json.clone());
+        if let Some(workload) = Workload::of(object) {
+            leave_out(&mut outgoing.object, &workload, absent);
+        }
+        let rewritten = outgoing.rewritten.iter().filter_map(|told| told.split_once(": "));
+        let own = |(at, _): (&str, &str)| format!("{at}: the namespace in it is written as this scenario's own");
+        applied.remarks.extend(rewritten.map(own));
+        let name = outgoing.object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let namespace = outgoing.object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        if key.kind == "Namespace" {
+            let there = self.watches.get(kind, "", &name).await?;
+            if let Some(there) = there.filter(|there| there["metadata"]["labels"][RUN_LABEL] != self.cluster.run.as_str()) {
+                let whose = there["metadata"]["labels"][RUN_LABEL].as_str().unwrap_or("nobody that we know");
+                return Err(broken(format!("making namespace {name}"), anyhow::anyhow!("it is there already and belongs to {whose}")));
+            }
+            self.held().namespaces.insert(key.name.clone());
+        } else if !kind.namespaced {
+            self.held().objects.insert((key.kind.clone(), name.clone()));
+        }
+        let parameters = PatchParams::apply(MANAGER).force();
+        let told = |reason: String| self.names.words(&reason);
+        let done = watches::api(&self.cluster.client, kind, &namespace)
+            .patch(&name, &parameters, &Patch::Apply(&outgoing.object))
+            .await
+            .map_err(refused(&key, &object.place, told))?;
+        self.watches.seen(kind, &namespace, done.metadata.resource_version.as_deref()).await
+    }
+
+    /// Containers that cannot run since the cluster has no such image, and those that run a fixture of ours.
+    async fn judge_images(&self, objects: &[Object], applied: &mut Applied) -> Result<(), TargetError> {
+        let containers: Vec<_> = objects.iter().filter_map(Workload::of).flat_map(|workload| workload.containers()).collect();
+        let judged = futures::future::try_join_all(containers.iter().map(|container| async move {
+            let image = container.json["image"].as_str().unwrap_or_default();
+            let policy = container.json["imagePullPolicy"].as_str().unwrap_or_default();
+            let there = self.cluster.has_image(image, policy).await?;
+            Ok::<_, TargetError>((container, image, there))
+        }))
+        .await?;
+        for (container, image, there) in judged {
+            let owner = container.workload.object.key();
+            match there {
+                Ok(()) => applied.fixtures.extend(self.cluster.images.fixture(image).map(|program| Fixture { owner, program })),
+                Err(reason) if Programs::is_redis(image) => {
+                    return Err(Unsupported { capability: Capability::Program(image.into()), reason }.into());
+                }
+                Err(_) => {
+                    applied.without_program.push(WithoutProgram { owner, container: container.name().to_owned(), image: image.to_owned() });
+                }
+            }
+        }
+        applied.without_program.sort();
+        applied.without_program.dedup();
+        Ok(())
+    }
+
+    async fn heal(&self, healing: Healing) -> Result<Debt, TargetError> {
+        self.cluster.journal.owes(healing).map_err(|error| broken("writing down what must be mended", error))
+    }
+
+    fn healed(&self, debt: Debt) -> Result<(), TargetError> {
+        self.cluster.journal.healed(debt).map_err(|error| broken("writing down what is mended", error))
+    }
+}
+
+#[async_trait]
+impl Target for Scenario {
+    fn name(&self) -> &'static str {
+        self.cluster.target
+    }
+
+    async fn capability(&self, capability: Capability) -> Result<(), Unsupported> {
+        let lacks = |reason: String| Err(Unsupported { capability: capability.clone(), reason });
+        match &capability {
+            Capability::MemoryLimit | Capability::RunAsUser => {
+                let probed = self.cluster.probed().await;
+                let found = probed.and_then(|probed| if capability == Capability::MemoryLimit { probed.memory } else { probed.user });
+                found.map_or_else(lacks, Ok)
+            }
+            Capability::NodeFaults => self.nodes().map(drop).and_then(|()| self.may_disturb(capability)),
+            Capability::StorageClasses if self.cluster.owned => Ok(()),
+            Capability::StorageClasses => lacks("others use this cluster and its storage classes".into()),
+            Capability::VolumeExpansion => match self.list("StorageClass", None).await {
+                Ok(classes) if classes.iter().any(|class| class["allowVolumeExpansion"] == true) => Ok(()),
+                Ok(_) => lacks("none of its classes allows volumes to grow".into()),
+                Err(error) => lacks(error.to_string()),
+            },
+            Capability::SharedStorage => lacks("whether a volume follows its pod is known only of classes that are bound to nodes".into()),
+            Capability::RootOwnedVolumes => lacks("its storage makes directories that everybody may write".into()),
+            Capability::PowerLoss => lacks("a killed process keeps its node's page cache".into()),
+            Capability::Shell => which::which("kubectl").map(drop).or_else(|_| lacks("kubectl is not installed".into())),
+            Capability::Program(image) => match self.cluster.has_image(image, "").await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(reason)) => lacks(reason),
+                Err(error) => lacks(error.to_string()),
+            },
+            Capability::Field(field) => lacks(format!("{field} is not carried out here")),
+        }
+    }
+
+    async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {
+        let mut applied = Applied::default();
+        let json: Vec<Value> = objects.iter().map(|object| object.json.clone()).collect();
+        self.names.declare(&json);
+        // A cluster has this namespace of itself; here it is one like the others.
+        if objects.iter().any(|object| object.namespace() == "default") && self.namespace("default").is_none() {
+            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+            self.put(&Object::made(namespace, Place::default()), &BTreeSet::new(), &mut applied).await?;
+        }
+        self.judge_images(objects, &mut applied).await?;
+        let absent = applied.without_program.iter().map(|without| without.image.clone()).collect();
+        // What others live in or name comes first; everything else may be in any order.
+        let rank = |object: &&Object| match object.kind() {
+            "Namespace" => 0,
+            "StorageClass" | "PersistentVolume" | "PriorityClass" | "ClusterRole" | "Role" => 1,
+            "ServiceAccount" | "ConfigMap" | "Secret" => 2,
+            _ => 3,
+        };
+        let mut ordered: Vec<&Object> = objects.iter().collect();
+        ordered.sort_by_key(rank);
+        for object in ordered {
+            self.put(object, &absent, &mut applied).await?;
+        }
+        let mut seen = BTreeSet::new();
+        applied.remarks.retain(|remark| seen.insert(remark.clone()));
+        Ok(applied)
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, TargetError> {
+        let Some((kind, namespace, name)) = self.find(key) else { return Ok(None) };
+        let object = self.watches.get(kind, &namespace, &name).await?;
+        Ok(object.map(|object| self.names.incoming(Value::clone(&object))))
+    }
+
+    async fn list(&self, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>, TargetError> {
+        let Some(kind) = self.cluster.kinds.named(kind) else { return Ok(Vec::new()) };
+        if !kind.namespaced {
+            let all = self.watches.list(kind, "").await?;
+            return Ok(all.iter().filter(|object| self.names.is_visible(object)).map(|it| self.names.incoming(Value::clone(it))).collect());
+        }
+        let namespaces: Vec<String> = match namespace {
+            Some(namespace) => self.namespace(namespace).into_iter().collect(),
+            None => self.held().namespaces.iter().map(|name| self.names.namespace(name)).collect(),
+        };
+        let mut found = Vec::new();
+        for namespace in namespaces {
+            found.extend(self.watches.list(kind, &namespace).await?.iter().map(|object| self.names.incoming(Value::clone(object))));
+        }
+        Ok(found)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.watches.changes()
+    }
+
+    async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError> {
+        let missing = || TargetError::Missing(key.to_string());
+        let (kind, namespace, name) = self.find(key).ok_or_else(missing)?;
+        let mut parameters = DeleteParams::background();
+        parameters.grace_period_seconds = grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX));
+        let deleted = watches::api(&self.cluster.client, kind, &namespace).delete(&name, &parameters).await.map_err(refused(
+            key,
+            &Place::default(),
+            |reason| self.names.words(&reason),
+        ))?;
+        // With its grace period over at once, the object in the answer is the one that is gone.
+        let at_once = grace == Some(Duration::ZERO);
+        let (gone, version) = deleted.either(
+            |object| (object.metadata.uid.filter(|_| at_once), object.metadata.resource_version),
+            |status| (status.details.map(|details| details.uid), None),
+        );
+        match gone {
+            Some(uid) => self.watches.gone(kind, &namespace, &name, &uid.into()).await,
+            None => self.watches.seen(kind, &namespace, version.as_deref()).await,
+        }
+    }
+
+    async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
+        let missing = || TargetError::Missing(key.to_string());
+        let (kind, namespace, name) = self.find(key).ok_or_else(missing)?;
+        let is_of_the_cluster = !kind.namespaced && !self.held().objects.contains(&(key.kind.clone(), name.clone()));
+        if is_of_the_cluster {
+            self.changes_class(key, patch).await?;
+        }
+        let done = watches::api(&self.cluster.client, kind, &namespace)
+            .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map_err(refused(key, &Place::default(), |reason| self.names.words(&reason)))?;
+        self.watches.seen(kind, &namespace, done.metadata.resource_version.as_deref()).await?;
+        Ok(self.names.incoming(watches::json(&done, kind)))
+    }
+
+    async fn exec(&self, container: &ContainerRef, command: &[&str], stdin: &[u8]) -> Result<ExecOutput, TargetError> {
+        self.run(container, command, stdin).await
+    }
+
+    async fn attach(&self, container: &ContainerRef, command: &[&str]) -> Result<Attached, TargetError> {
+        self.start(container, command).await
+    }
+
+    async fn logs(&self, container: &ContainerRef, previous: bool) -> Result<Vec<u8>, TargetError> {
+        self.read_logs(container, previous).await
+    }
+
+    async fn process(&self, container: &ContainerRef) -> Result<Process, TargetError> {
+        self.running(container).await
+    }
+
+    async fn kill(&self, container: &ContainerRef, how: Kill) -> Result<(), TargetError> {
+        let (node, id) = self.on_node(container).await?;
+        self.remember_log(container).await?;
+        self.nodes()?.signal(&node, &id, how).await
+    }
+
+    async fn freeze(&self, container: &ContainerRef) -> Result<(), TargetError> {
+        let (node, id) = self.on_node(container).await?;
+        self.nodes()?.hold(&node, &id, true).await?;
+        self.frozen.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone());
+        Ok(())
+    }
+
+    async fn thaw(&self, container: &ContainerRef) -> Result<(), TargetError> {
+        let (node, id) = self.on_node(container).await?;
+        self.nodes()?.hold(&node, &id, false).await?;
+        self.frozen.lock().unwrap_or_else(PoisonError::into_inner).remove(container);
+        Ok(())
+    }
+
+    async fn stop_node(&self, node: &str) -> Result<(), TargetError> {
+        self.capability(Capability::NodeFaults).await?;
+        let debt = self.heal(Healing::StartNode { node: node.into() }).await?;
+        self.held().stopped.insert(node.into(), debt);
+        self.nodes()?.power_off(&[node]).await
+    }
+
+    async fn start_node(&self, node: &str) -> Result<(), TargetError> {
+        self.nodes()?.power_on(&[node]).await?;
+        let debt = self.held().stopped.remove(node);
+        debt.map_or(Ok(()), |debt| self.healed(debt))
+    }
+
+    /// Takes the power of all nodes but the clients', and gives it back: pods are started again in place, from what the nodes' disks kept.
+    async fn restart_everything(&self) -> Result<(), TargetError> {
+        self.capability(Capability::NodeFaults).await?;
+        let nodes: Vec<Value> = self.list("Node", None).await?;
+        let nodes = nodes.iter().filter(|node| node["metadata"]["labels"][super::cluster::OBSERVER].is_null());
+        let names: Vec<&str> = nodes.filter_map(|node| node["metadata"]["name"].as_str()).collect();
+        let mut debts = Vec::new();
+        for name in &names {
+            debts.push(self.heal(Healing::StartNode { node: (*name).to_owned() }).await?);
+        }
+        self.nodes()?.power_off(&names).await?;
+        let off = SystemTime::now();
+        std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+        self.watches.forget();
+        self.nodes()?.power_on(&names).await?;
+        for debt in debts {
+            self.healed(debt)?;
+        }
+        Until::within(RESTART)
+            .on(self.changes())
+            .met("every node to tell that it is there again", || async {
+                let now = self.list("Node", None).await?;
+                let silent: Vec<&str> =
+                    now.iter().filter(|node| !has_spoken(node, off)).filter_map(|it| it["metadata"]["name"].as_str()).collect();
+                Ok(if silent.is_empty() { Look::Ready(()) } else { Look::NotYet(format!("not from {}", silent.join(", "))) })
+            })
+            .await
+    }
+
+    async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError> {
+        self.client_pod(namespace).await
+    }
+
+    fn host(&self, name: &str) -> String {
+        self.names.host(name)
+    }
+
+    async fn shell(&self, container: &ContainerRef) -> Result<String, TargetError> {
+        self.capability(Capability::Shell).await?;
+        let namespace = self.namespace(&container.namespace).ok_or_else(|| TargetError::Missing(container.to_string()))?;
+        let super::cluster::Access { kubeconfig, context } = &self.cluster.access;
+        let (pod, name) = (&container.pod, &container.container);
+        Ok(format!("kubectl --kubeconfig {} --context {context} exec -it -n {namespace} {pod} -c {name} -- sh", kubeconfig.display()))
+    }
+
+    async fn down(&self) -> Result<(), TargetError> {
+        let Held { namespaces, objects, stopped, classes } = std::mem::take(&mut *self.held());
+        let mut first = Ok(());
+        let mut note = |done: Result<(), TargetError>| {
+            if first.is_ok() {
+                first = done;
+            }
+        };
+        for (node, debt) in stopped {
+            let started = async { self.nodes()?.power_on(&[&node]).await };
+            note(started.await.and_then(|()| self.healed(debt)));
+        }
+        for (class, (debt, value)) in classes {
+            note(self.restore_class(&class, value).await.and_then(|()| self.healed(debt)));
+        }
+        for namespace in &namespaces {
+            note(self.cluster.let_go(&self.names.namespace(namespace)).await);
+        }
+        for (kind, name) in objects {
+            let deleted = async {
+                let kind = self.cluster.kind(&kind)?;
+                gone(watches::api(&self.cluster.client, kind, "").delete(&name, &DeleteParams::default()).await)
+                    .map_err(|error| broken(format!("deleting {name}"), error))
+            };
+            note(deleted.await);
+        }
+        first
+    }
+}
+
+impl Scenario {
+    /// Objects of the whole cluster stay as they are, but for the mark of the default storage class, which is put back.
+    async fn changes_class(&self, key: &ObjectKey, patch: &Value) -> Result<(), TargetError> {
+        let only_mark = key.kind == "StorageClass" && patch.pointer(DEFAULT_CLASS).is_some();
+        if !only_mark {
+            let reason = format!("{key} belongs to the whole cluster and not to this scenario");
+            return Err(TargetError::Refused { key: key.clone(), place: Place::default(), reason });
+        }
+        self.may_disturb(Capability::StorageClasses)?;
+        if self.held().classes.contains_key(&key.name) {
+            return Ok(());
+        }
+        let class = self.get(key).await?.ok_or_else(|| TargetError::Missing(key.to_string()))?;
+        let was = class.pointer(DEFAULT_CLASS).and_then(Value::as_str).map(ToOwned::to_owned);
+        let default = was.as_deref() == Some("true");
+        let debt = self.heal(Healing::DefaultClass { class: key.name.clone(), default }).await?;
+        self.held().classes.insert(key.name.clone(), (debt, was));
+        Ok(())
+    }
+
+    async fn restore_class(&self, class: &str, was: Option<String>) -> Result<(), TargetError> {
+        let patch = json!({ "metadata": { "annotations": { "storageclass.kubernetes.io/is-default-class": was } } });
+        let api = watches::api(&self.cluster.client, self.cluster.kind("StorageClass")?, "");
+        let done: kube::Result<DynamicObject> = api.patch(class, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        done.map(drop).map_err(|error| broken(format!("putting storage class {class} back"), error))
+    }
+}
+
+/// Does not start what the cluster has no image of: pods of which nothing could run are not asked for, and of the others a kubelet does not
+/// try to pull again and again, during which it does little else.
+fn leave_out(outgoing: &mut Value, workload: &Workload<'_>, absent: &BTreeSet<String>) {
+    let is_absent = |container: &Container<'_>| absent.contains(container.json["image"].as_str().unwrap_or_default());
+    let (out, left): (Vec<_>, Vec<_>) = workload.containers().partition(is_absent);
+    if left.iter().all(|container| container.init) && matches!(workload.object.kind(), "Deployment" | "StatefulSet" | "ReplicaSet") {
+        outgoing["spec"]["replicas"] = 0.into();
+    }
+    for container in out {
+        if let Some(container) = outgoing.pointer_mut(&container.pointer) {
+            container["imagePullPolicy"] = "Never".into();
+        }
+    }
+}
+
+/// Whether a node is Ready and has said so since then.
+fn has_spoken(node: &Value, since: SystemTime) -> bool {
+    let observer = !node["metadata"]["labels"][super::cluster::OBSERVER].is_null();
+    let Some(ready) = crate::manifest::json::condition(node, "Ready") else { return false };
+    let spoke = ready["lastHeartbeatTime"].as_str().and_then(crate::time::read);
+    ready["status"] == "True" && (observer || spoke.is_some_and(|spoke| spoke > since))
+}

@@ -1,0 +1,139 @@
+//! The rights that a run needs on a cluster that is somebody's, and which of them the user lacks.
+
+use anyhow::Context as _;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, ResourceRule, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SelfSubjectRulesReview,
+    SelfSubjectRulesReviewSpec,
+};
+use kube::{Api, Client, api::PostParams};
+
+/// Everything that a scenario may do with what its manifests hold.
+const ALL: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const SEE: &[&str] = &["get", "list", "watch"];
+
+/// The rights: API group, resources, verbs. Namespaces are the run's own, which nobody knows beforehand: a ClusterRole gives them.
+const NEEDED: &[(&str, &[&str], &[&str])] = &[
+    ("", &["namespaces"], ALL),
+    ("", &["pods"], &["get", "list", "watch", "create", "patch", "delete", "deletecollection"]),
+    // The library asks by GET, kubectl by POST.
+    ("", &["pods/exec"], &["get", "create"]),
+    ("", &["pods/log"], &["get"]),
+    ("", &["configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"], ALL),
+    ("", &["events", "nodes"], SEE),
+    ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], ALL),
+    ("batch", &["cronjobs", "jobs"], ALL),
+    ("discovery.k8s.io", &["endpointslices"], SEE),
+    ("networking.k8s.io", &["ingresses", "networkpolicies"], ALL),
+    ("policy", &["poddisruptionbudgets"], ALL),
+    ("rbac.authorization.k8s.io", &["rolebindings", "roles"], ALL),
+    ("storage.k8s.io", &["storageclasses"], SEE),
+];
+
+/// One right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Right {
+    group: &'static str,
+    resource: &'static str,
+    verb: &'static str,
+}
+
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { group, resource, verb } = self;
+        if group.is_empty() { write!(f, "{verb} {resource}") } else { write!(f, "{verb} {resource}.{group}") }
+    }
+}
+
+fn needed() -> impl Iterator<Item = Right> {
+    NEEDED.iter().flat_map(|(group, resources, verbs)| {
+        resources.iter().flat_map(move |resource| verbs.iter().map(move |verb| Right { group, resource, verb }))
+    })
+}
+
+/// Asks which rights are lacking: all at once, and one by one where the cluster does not know all rules of the user.
+///
+/// # Errors
+/// Some are lacking, each is named; or the cluster does not tell.
+pub(super) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let ask = SelfSubjectRulesReview {
+        spec: SelfSubjectRulesReviewSpec { namespace: Some(namespace.to_owned()) },
+        ..SelfSubjectRulesReview::default()
+    };
+    let review = Api::<SelfSubjectRulesReview>::all(client.clone()).create(&PostParams::default(), &ask).await;
+    let status = review.context("the cluster does not tell which rights this user has")?.status.unwrap_or_default();
+    let mut lacking: Vec<Right> = needed().filter(|right| !given(&status.resource_rules, *right)).collect();
+    if status.incomplete {
+        let mut still = Vec::new();
+        for right in lacking {
+            if !may(client, right).await? {
+                still.push(right);
+            }
+        }
+        lacking = still;
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = lacking.iter().map(|right| format!("  {right}")).collect();
+    anyhow::bail!("this user lacks rights that a run needs; docs/cluster-role.yaml gives all of them:\n{}", lines.join("\n"))
+}
+
+fn given(rules: &[ResourceRule], right: Right) -> bool {
+    let has = |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|item| item == "*" || item == wanted);
+    rules.iter().any(|rule| {
+        let is_for_all = rule.resource_names.as_ref().is_none_or(Vec::is_empty);
+        let verb = rule.verbs.iter().any(|verb| verb == "*" || verb == right.verb);
+        is_for_all && verb && has(&rule.api_groups, right.group) && has(&rule.resources, right.resource)
+    })
+}
+
+async fn may(client: &Client, right: Right) -> anyhow::Result<bool> {
+    let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+    let attributes = ResourceAttributes {
+        group: Some(right.group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
+        verb: Some(right.verb.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let ask = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() },
+        ..SelfSubjectAccessReview::default()
+    };
+    let review = Api::<SelfSubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &ask).await;
+    let status = review.with_context(|| format!("the cluster does not tell whether this user may {right}"))?.status;
+    Ok(status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> ResourceRule {
+        let owned = |list: &[&str]| list.iter().map(|&item| item.to_owned()).collect::<Vec<_>>();
+        ResourceRule { api_groups: Some(owned(groups)), resources: Some(owned(resources)), verbs: owned(verbs), resource_names: None }
+    }
+
+    #[test]
+    fn a_right_is_given_by_name_or_by_star_and_not_for_single_objects() {
+        let right = Right { group: "apps", resource: "deployments", verb: "patch" };
+        assert!(given(&[rule(&["apps"], &["deployments"], &["get", "patch"])], right));
+        assert!(given(&[rule(&["*"], &["*"], &["*"])], right));
+        assert!(!given(&[rule(&[""], &["deployments"], &["patch"])], right), "another group");
+        assert!(!given(&[rule(&["apps"], &["deployments"], &["get"])], right), "another verb");
+        let one = ResourceRule { resource_names: Some(vec!["redis".into()]), ..rule(&["apps"], &["deployments"], &["*"]) };
+        assert!(!given(&[one], right), "one object only");
+    }
+
+    #[test]
+    fn the_role_that_we_hand_out_gives_what_is_needed_and_no_more() {
+        let text = include_str!("../../../../docs/cluster-role.yaml");
+        let set = crate::manifest::ManifestSet::parse(text, "docs/cluster-role.yaml").expect("a manifest");
+        let role = set.objects.iter().find(|object| object.kind() == "ClusterRole").expect("a role");
+        let rules: Vec<ResourceRule> = serde_json::from_value(role.json["rules"].clone()).expect("rules");
+        let lacking: Vec<String> = needed().filter(|right| !given(&rules, *right)).map(|right| right.to_string()).collect();
+        assert!(lacking.is_empty(), "{lacking:?}");
+        let count: usize = rules.iter().map(|rule| rule.resources.iter().flatten().count() * rule.verbs.len()).sum();
+        assert_eq!(count, needed().count());
+    }
+}
