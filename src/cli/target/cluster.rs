@@ -9,7 +9,7 @@ use crate::{
         image::{CLIENT_IMAGE, Programs},
         kube::{
             Access, Cluster, Journal,
-            source::{self, Existing, K3d, Kind, Source},
+            source::{self, Existing, Made, Maker, Source},
         },
     },
 };
@@ -51,10 +51,8 @@ impl Shared {
         let own = || format!("redis-conformance-{}", run.rsplit_once('-').map_or(run, |(_, last)| last));
         let name = self.place.cluster_name.clone().unwrap_or_else(own);
         let folder = folder.to_path_buf();
-        Ok(match self.place.target.as_str() {
-            "k3d" => Arc::new(K3d::named(name, self.keep, folder)?),
-            _ => Arc::new(Kind::named(name, self.keep, folder)?),
-        })
+        let maker = if self.place.target == "k3d" { Maker::K3d } else { Maker::Kind };
+        Ok(Arc::new(Made::named(maker, name, self.keep, folder)?))
     }
 
     fn kubeconfig(&self) -> anyhow::Result<PathBuf> {

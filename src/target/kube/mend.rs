@@ -4,7 +4,7 @@ use super::{
     cluster::{Access, connect, sweep},
     journal::{self, Healing},
     kinds::Kinds,
-    nodes::{PATIENCE, run},
+    program::{PATIENCE, Program},
     source, watches,
 };
 use anyhow::Context as _;
@@ -62,7 +62,7 @@ fn words(healing: &Healing) -> String {
 
 async fn mend(healing: &Healing, all: &[Healing]) -> anyhow::Result<()> {
     match healing {
-        Healing::StartNode { node } => run(&source::program("docker")?, &["start", node], PATIENCE).await.map(drop),
+        Healing::StartNode { node } => Program::find("docker")?.run(&["start", node], PATIENCE).await.map(drop),
         Healing::DefaultClass { class, default } => {
             let access = all.iter().find_map(|other| match other {
                 Healing::DeleteObjects { kubeconfig, context, .. } => {

@@ -11,6 +11,7 @@ mod names;
 mod nodes;
 mod probe;
 mod processes;
+mod program;
 mod scenario;
 pub mod source;
 mod watches;

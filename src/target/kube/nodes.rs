@@ -1,20 +1,10 @@
 //! Nodes that are containers of this machine's Docker, as kind and k3d make them: their power, and the processes in them.
 
-use super::error::broken;
-use crate::{
-    target::{Kill, TargetError},
-    wait::at_most,
+use super::{
+    error::broken,
+    program::{PATIENCE, Program},
 };
-use anyhow::anyhow;
-use std::{
-    path::{Path, PathBuf},
-    process::Output,
-    time::Duration,
-};
-use tokio::process::Command;
-
-/// Longer than Docker takes for anything that is asked here, on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::target::{Kill, TargetError};
 
 /// The processes of a container, as its node's `/proc` has them. The container's number stands in the name of each one's cgroup.
 const PROCESSES: &str =
@@ -23,7 +13,7 @@ const PROCESSES: &str =
 /// The door to nodes: Docker's own program.
 #[derive(Clone, Debug)]
 pub struct Nodes {
-    docker: PathBuf,
+    docker: Program,
 }
 
 /// A process, as `/proc/PID/stat` shows it.
@@ -36,7 +26,7 @@ struct Process {
 }
 
 impl Nodes {
-    pub(super) fn by(docker: PathBuf) -> Self {
+    pub(super) fn by(docker: Program) -> Self {
         Self { docker }
     }
 
@@ -91,25 +81,8 @@ impl Nodes {
     }
 
     async fn docker(&self, doing: &str, arguments: &[&str]) -> Result<String, TargetError> {
-        run(&self.docker, arguments, PATIENCE).await.map_err(|error| broken(doing, error))
+        self.docker.run(arguments, PATIENCE).await.map_err(|error| broken(doing, error))
     }
-}
-
-/// Runs a program to its end and gives what it printed.
-///
-/// # Errors
-/// It does not start, takes too long, or fails: then with its own words.
-pub(super) async fn run(program: &Path, arguments: &[&str], limit: Duration) -> anyhow::Result<String> {
-    let shown = || format!("{} {}", program.display(), arguments.join(" "));
-    let work = Command::new(program).args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true).output();
-    let Some(output) = at_most(limit, &shown(), work).await else {
-        return Err(anyhow!("{} has not ended within {} s", shown(), limit.as_secs()));
-    };
-    let Output { status, stdout, stderr } = output.map_err(|error| anyhow!("{} cannot be started: {error}", shown()))?;
-    if status.success() {
-        return Ok(String::from_utf8_lossy(&stdout).into_owned());
-    }
-    Err(anyhow!("{} fails ({status}): {}", shown(), String::from_utf8_lossy(&stderr).trim()))
 }
 
 /// `PID (NAME) STATE …`; the name may hold anything, blanks and brackets too.
@@ -133,13 +106,5 @@ mod tests {
         let line = "812 (a (b) c) T 790 812 812 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 5 0 98765 1 2 3";
         assert_eq!(process(line), Some(Process { pid: 812, state: 'T', started: 98765 }));
         assert_eq!(process("812 (cut"), None);
-    }
-
-    #[tokio::test]
-    async fn a_program_that_fails_is_told_with_its_own_words() {
-        let error = run(Path::new("/bin/sh"), &["-c", "echo no such node >&2; exit 3"], PATIENCE).await.expect_err("it fails");
-        assert!(error.to_string().contains("no such node"), "{error}");
-        let error = run(Path::new("/nowhere/docker"), &["ps"], PATIENCE).await.expect_err("there is none");
-        assert!(error.to_string().starts_with("/nowhere/docker ps cannot be started"), "{error}");
     }
 }

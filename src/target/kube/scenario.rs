@@ -296,6 +296,9 @@ impl Target for Scenario {
     async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError> {
         let missing = || TargetError::Missing(key.to_string());
         let (kind, namespace, name) = self.find(key).ok_or_else(missing)?;
+        if self.is_of_the_cluster(kind, key, &name) {
+            return Err(not_ours(key));
+        }
         let mut parameters = DeleteParams::background();
         parameters.grace_period_seconds = grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX));
         let deleted = watches::api(&self.cluster.client, kind, &namespace).delete(&name, &parameters).await.map_err(refused(
@@ -318,8 +321,7 @@ impl Target for Scenario {
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
         let missing = || TargetError::Missing(key.to_string());
         let (kind, namespace, name) = self.find(key).ok_or_else(missing)?;
-        let is_of_the_cluster = !kind.namespaced && !self.held().objects.contains(&(key.kind.clone(), name.clone()));
-        if is_of_the_cluster {
+        if self.is_of_the_cluster(kind, key, &name) {
             self.changes_class(key, patch).await?;
         }
         let done = watches::api(&self.cluster.client, kind, &namespace)
@@ -455,12 +457,16 @@ impl Target for Scenario {
 }
 
 impl Scenario {
+    /// Whether an object belongs to the whole cluster and not to this scenario.
+    fn is_of_the_cluster(&self, kind: &Kind, key: &ObjectKey, name: &str) -> bool {
+        !kind.namespaced && key.kind != "Namespace" && !self.held().objects.contains(&(key.kind.clone(), name.to_owned()))
+    }
+
     /// Objects of the whole cluster stay as they are, but for the mark of the default storage class, which is put back.
     async fn changes_class(&self, key: &ObjectKey, patch: &Value) -> Result<(), TargetError> {
         let only_mark = key.kind == "StorageClass" && patch.pointer(DEFAULT_CLASS).is_some();
         if !only_mark {
-            let reason = format!("{key} belongs to the whole cluster and not to this scenario");
-            return Err(TargetError::Refused { key: key.clone(), place: Place::default(), reason });
+            return Err(not_ours(key));
         }
         self.may_disturb(Capability::StorageClasses)?;
         if self.held().classes.contains_key(&key.name) {
@@ -480,6 +486,11 @@ impl Scenario {
         let done: kube::Result<DynamicObject> = api.patch(class, &PatchParams::default(), &Patch::Merge(&patch)).await;
         done.map(drop).map_err(|error| broken(format!("putting storage class {class} back"), error))
     }
+}
+
+fn not_ours(key: &ObjectKey) -> TargetError {
+    let reason = format!("{key} belongs to the whole cluster and not to this scenario");
+    TargetError::Refused { key: key.clone(), place: Place::default(), reason }
 }
 
 /// Does not start what the cluster has no image of: pods of which nothing could run are not asked for, and of the others a kubelet does not
