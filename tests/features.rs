@@ -1,8 +1,10 @@
 //! The features on the local target, and their mutants, by the program as a user runs it.
 
+#[path = "support/report.rs"]
+mod report;
+
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     process::Command,
     sync::{Mutex, PoisonError},
 };
@@ -22,17 +24,6 @@ fn run(arguments: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), report)
 }
 
-/// Guarantee → the outcomes of its scenarios, with what each said.
-fn outcomes(report: &Value) -> BTreeMap<String, Vec<(String, String)>> {
-    let mut outcomes: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let guarantees = report["guarantees"].as_array().expect("guarantees");
-    for scenario in guarantees.iter().flat_map(|guarantee| guarantee["scenarios"].as_array().expect("scenarios")) {
-        let text = |field: &str| scenario[field].as_str().unwrap_or_default().to_owned();
-        outcomes.entry(text("guarantee")).or_default().push((text("outcome"), format!("{} {}", text("scenario"), text("message"))));
-    }
-    outcomes
-}
-
 /// One after the other: each fills the machine by itself.
 static MACHINE: Mutex<()> = Mutex::new(());
 
@@ -40,7 +31,7 @@ static MACHINE: Mutex<()> = Mutex::new(());
 fn every_guarantee_of_the_single_redis_documents_holds_on_this_machine() {
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let (code, report) = run(&["verify", "mcp", "agentsmith"]);
-    let outcomes = outcomes(&report);
+    let outcomes = report::outcomes(&report);
     for (guarantee, scenarios) in &outcomes {
         for (outcome, words) in scenarios {
             // A machine without memory limits or other users says so; nothing else may stand between a promise and its proof.
@@ -59,7 +50,7 @@ fn an_overlay_with_a_password_is_held_to_the_document_like_the_rest() {
     let mut arguments = vec!["verify", "mcp", "--manifests", "k8s/mcp/overlays/password"];
     chosen.iter().for_each(|guarantee| arguments.extend(["--guarantee", guarantee]));
     let (code, report) = run(&arguments);
-    let outcomes = outcomes(&report);
+    let outcomes = report::outcomes(&report);
     assert_eq!(outcomes.keys().collect::<std::collections::BTreeSet<_>>(), chosen.map(ToOwned::to_owned).iter().collect());
     for (guarantee, scenarios) in &outcomes {
         assert!(scenarios.iter().all(|(outcome, _)| outcome == "passed"), "{guarantee}: {scenarios:?}");

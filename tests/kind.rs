@@ -3,17 +3,20 @@
 //! Needs Docker and kind; where kind cannot pull its nodes' image, `REDIS_CONFORMANCE_NODE_IMAGE` names it.
 #![cfg(feature = "kind")]
 
+#[path = "support/report.rs"]
+mod report;
+
 use redis_conformance::wait::{Look, TimedOut, Until};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Mutex,
     time::Duration,
 };
 
-/// A cluster for this test; gone with it, however it ends.
+/// A cluster for this test; gone with it, unless the test is killed.
 struct Cluster {
     name: String,
     folder: tempfile::TempDir,
@@ -111,17 +114,6 @@ fn until(limit: Duration, what: &str, holds: impl Fn() -> bool) {
     runtime.block_on(waiting).expect("in time");
 }
 
-/// Guarantee → the outcomes of its scenarios, with what each said.
-fn outcomes(report: &Value) -> BTreeMap<String, Vec<(String, String)>> {
-    let mut outcomes: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let guarantees = report["guarantees"].as_array().expect("guarantees");
-    for scenario in guarantees.iter().flat_map(|guarantee| guarantee["scenarios"].as_array().expect("scenarios")) {
-        let text = |field: &str| scenario[field].as_str().unwrap_or_default().to_owned();
-        outcomes.entry(text("guarantee")).or_default().push((text("outcome"), format!("{} {}", text("scenario"), text("message"))));
-    }
-    outcomes
-}
-
 #[test]
 fn the_documents_hold_on_kind_and_nothing_is_left() {
     let cluster = Cluster::make();
@@ -132,7 +124,7 @@ fn the_documents_hold_on_kind_and_nothing_is_left() {
 
 fn documents_hold(cluster: &Cluster) {
     let (code, report) = cluster.verify(&["mcp", "agentsmith", "--target", "kind", "--cluster-name", &cluster.name]);
-    let outcomes = outcomes(&report);
+    let outcomes = report::outcomes(&report);
     for (guarantee, scenarios) in &outcomes {
         for (outcome, words) in scenarios {
             // Storage whose volumes belong to root is what kind has not.
@@ -208,7 +200,7 @@ fn a_cluster_that_is_somebodys_is_used_with_the_rights_that_we_ask_for(cluster: 
     ]);
     let before = cluster.kubectl(&["get", "nodes,storageclasses,clusterroles", "--output", "name"]);
     let (code, report) = cluster.verify(&arguments);
-    for (guarantee, scenarios) in &outcomes(&report) {
+    for (guarantee, scenarios) in &report::outcomes(&report) {
         // A container of somebody's node is not ours to kill.
         let fits = |(outcome, words): &(String, String)| {
             outcome == "passed" || (outcome == "unsupported" && words.contains("restart of the container"))

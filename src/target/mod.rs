@@ -74,6 +74,14 @@ pub struct ContainerRef {
     pub container: String,
 }
 
+impl ContainerRef {
+    /// The client pod's container in a namespace.
+    #[must_use]
+    pub fn of_client(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), pod: "redis-conformance-client".to_owned(), container: "client".to_owned() }
+    }
+}
+
 impl fmt::Display for ContainerRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}, container {}", self.namespace, self.pod, self.container)

@@ -1,6 +1,6 @@
 //! Clusters: where a run gets one, and what it leaves.
 
-use super::{super::Problem, Place};
+use super::Place;
 use crate::{
     config::Config,
     run::Provider,
@@ -37,9 +37,8 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(place: &Place, config: &Config, keep: bool) -> Result<Self, Problem> {
-        let programs = config.images.iter().fold(Programs::find(), |programs, (image, program)| programs.with(image, program));
-        Ok(Self { place: place.clone(), keep, programs, state: OnceCell::new() })
+    pub(super) fn new(place: &Place, config: &Config, keep: bool) -> Self {
+        Self { place: place.clone(), keep, programs: Programs::configured(&config.images), state: OnceCell::new() }
     }
 
     fn source(&self, run: &str, folder: &Path) -> anyhow::Result<Arc<dyn Source>> {

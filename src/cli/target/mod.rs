@@ -64,7 +64,7 @@ pub(super) fn provider(what: &What, config: &Config, keep: bool) -> Result<Arc<d
     let place = what.place();
     #[cfg(feature = "kube")]
     if !place.is_local() {
-        return Ok(Arc::new(cluster::Shared::new(place, config, keep)?));
+        return Ok(Arc::new(cluster::Shared::new(place, config, keep)));
     }
     let _only_clusters_are_kept = (place, keep);
     Ok(Arc::new(local::Local::new(config)?))

@@ -53,6 +53,14 @@ pub struct Image {
     pub fixture: Option<&'static str>,
 }
 
+impl Image {
+    /// The fixture as reports name it: `dispatcher`.
+    #[must_use]
+    pub fn fixture_name(&self) -> Option<&'static str> {
+        self.fixture.map(|program| program.trim_start_matches("redis-conformance-"))
+    }
+}
+
 /// What stands for images.
 #[derive(Clone, Debug)]
 pub struct Programs {

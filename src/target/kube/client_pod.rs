@@ -10,19 +10,20 @@ use kube::{api::PostParams, core::DynamicObject};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const NAME: &str = "redis-conformance-client";
 /// A pod is scheduled and started, and perhaps its image pulled.
 const LIMIT: Duration = Duration::from_secs(120);
 
 impl Scenario {
     /// The client pod of a namespace, ready.
     pub(super) async fn client_pod(&self, namespace: &str) -> Result<ContainerRef, TargetError> {
-        let key = ObjectKey { kind: "Pod".into(), namespace: namespace.into(), name: NAME.into() };
+        let container = ContainerRef::of_client(namespace);
+        let key = ObjectKey { kind: "Pod".into(), namespace: namespace.into(), name: container.pod.clone() };
         let place = self.namespace(namespace).ok_or_else(|| TargetError::Missing(format!("namespace {namespace}")))?;
         if self.get(&key).await?.is_none() {
             self.cluster.account_is_there(&place).await?;
             let kind = self.cluster.kind("Pod")?;
-            let pod: DynamicObject = serde_json::from_value(self.pod()).map_err(|error| broken("making the client pod", error))?;
+            let pod: DynamicObject =
+                serde_json::from_value(self.pod(&container)).map_err(|error| broken("making the client pod", error))?;
             match watches::api(&self.cluster.client, kind, &place).create(&PostParams::default(), &pod).await {
                 Ok(made) => self.watches.seen(kind, &place, made.metadata.resource_version.as_deref()).await?,
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
@@ -49,18 +50,18 @@ impl Scenario {
                 })
             })
             .await?;
-        Ok(ContainerRef { namespace: namespace.into(), pod: NAME.into(), container: "client".into() })
+        Ok(container)
     }
 
-    fn pod(&self) -> Value {
+    fn pod(&self, container: &ContainerRef) -> Value {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": NAME, "labels": { "app.kubernetes.io/managed-by": "redis-conformance" } },
+            "metadata": { "name": container.pod, "labels": { "app.kubernetes.io/managed-by": "redis-conformance" } },
             "spec": {
                 "terminationGracePeriodSeconds": 0, "enableServiceLinks": false, "automountServiceAccountToken": false,
                 "securityContext": { "runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": { "type": "RuntimeDefault" } },
                 "containers": [{
-                    "name": "client", "image": self.cluster.client_image, "imagePullPolicy": "IfNotPresent", "args": [PAUSE],
+                    "name": container.container, "image": self.cluster.client_image, "imagePullPolicy": "IfNotPresent", "args": [PAUSE],
                     "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
                     "resources": { "requests": { "cpu": "10m", "memory": "32Mi" } },
                 }],

@@ -13,16 +13,18 @@ use super::{
     watches,
 };
 use crate::{
+    manifest::json,
     target::{Target, TargetError, image::Programs},
-    wait::at_most,
+    wait::{Look, Until, at_most},
 };
 use anyhow::Context as _;
 use kube::{
     Api, Client, Config,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::DynamicObject,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -37,11 +39,13 @@ use tokio::sync::{OnceCell, RwLock};
 
 /// The node that is for clients alone, where there is one.
 pub(super) const OBSERVER: &str = "redis-conformance.io/observer";
+/// The annotation of the storage class that claims get which name none.
+pub(super) const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Until a namespace is gone: its pods' grace, its claims, and what a loaded machine adds.
 const GONE: Duration = Duration::from_secs(180);
 
 /// How a cluster is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The file that says so.
     pub kubeconfig: PathBuf,
@@ -103,13 +107,17 @@ impl Cluster {
         let kinds = Kinds::discover(&client)
             .await
             .with_context(|| format!("the cluster of context {context} in {} does not answer", kubeconfig.display()))?;
-        let debt = journal.owes(Healing::DeleteObjects { kubeconfig: kubeconfig.clone(), context: context.clone(), run: run.into() })?;
+        let debt = journal.owes(Healing::DeleteObjects { access: given.access.clone(), run: run.into() })?;
         let nodes = kinds.named("Node").context("the cluster serves no nodes")?;
-        let observers = watches::api(&client, nodes, "").list(&ListParams::default().labels(OBSERVER)).await;
+        let has_observer = match watches::api(&client, nodes, "").list(&ListParams::default().labels(OBSERVER)).await {
+            Ok(observers) => !observers.items.is_empty(),
+            // Whoever may not see the nodes has no observer to choose.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => false,
+            Err(error) => return Err(error).context("the cluster does not tell its nodes"),
+        };
         Ok(Arc::new(Self {
             target: given.target,
-            // Whoever may not see the nodes has no observer to choose.
-            has_observer: observers.is_ok_and(|list| !list.items.is_empty()),
+            has_observer,
             access: given.access,
             images: Images::new(programs, source),
             debt,
@@ -146,9 +154,13 @@ impl Cluster {
         self.kinds.named(name).ok_or_else(|| broken("asking for a kind", anyhow::anyhow!("the API server does not serve {name}")))
     }
 
+    fn own_name(&self) -> String {
+        format!("redis-conformance-{}", self.run)
+    }
+
     /// Makes the namespace for what serves the run as a whole, at the first call.
     pub(super) async fn own_namespace(&self) -> Result<String, TargetError> {
-        let name = format!("redis-conformance-{}", self.run);
+        let name = self.own_name();
         let namespace: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { RUN_LABEL: self.run } }
         }))
@@ -179,31 +191,28 @@ impl Cluster {
     /// # Errors
     /// Something stays: it is named, with what holds it.
     pub async fn clear(&self) -> Result<(), TargetError> {
-        self.let_go(&format!("redis-conformance-{}", self.run)).await?;
+        self.let_go(&self.own_name()).await?;
         sweep(&self.client, &self.kinds, &self.run).await.map_err(|error| broken("clearing the cluster", error))?;
         let kind = self.kind("Namespace")?;
         let watch = watches::Watches::new(self.client.clone());
         let going = self.going.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        crate::wait::Until::within(GONE)
+        Until::within(GONE)
             .on(watch.changes())
             .met("the run's namespaces to be gone", || async {
                 let there = watch.list(kind, "").await?;
-                let left: Vec<String> = there.iter().filter(|namespace| going.contains(name(namespace))).map(|it| held(it)).collect();
-                Ok(if left.is_empty() { crate::wait::Look::Ready(()) } else { crate::wait::Look::NotYet(left.join("; ")) })
+                let left: Vec<String> =
+                    there.iter().filter(|namespace| going.contains(json::text(namespace, "/metadata/name"))).map(|it| held(it)).collect();
+                Ok(if left.is_empty() { Look::Ready(()) } else { Look::NotYet(left.join("; ")) })
             })
             .await
     }
 }
 
-fn name(object: &Value) -> &str {
-    object["metadata"]["name"].as_str().unwrap_or_default()
-}
-
 /// A namespace that stays, and what it says of the reason.
 fn held(namespace: &Value) -> String {
-    let conditions = namespace["status"]["conditions"].as_array().into_iter().flatten();
-    let told: Vec<&str> = conditions.filter(|condition| condition["status"] == "True").filter_map(|it| it["message"].as_str()).collect();
-    format!("namespace {} is {}: {}", name(namespace), namespace["status"]["phase"].as_str().unwrap_or("there"), told.join(", "))
+    let conditions = json::list(namespace, "/status/conditions").iter().filter(|condition| condition["status"] == "True");
+    let told: Vec<&str> = conditions.filter_map(|condition| condition["message"].as_str()).collect();
+    format!("namespace {} is {}: {}", json::text(namespace, "/metadata/name"), json::text(namespace, "/status/phase"), told.join(", "))
 }
 
 /// What is not there any more is as good as deleted.
@@ -228,10 +237,9 @@ pub(super) async fn connect(access: &Access) -> anyhow::Result<Client> {
 }
 
 /// Deletes everything of a run that its label names: namespaces, and objects that are in none.
-pub(super) async fn sweep(client: &Client, kinds: &Kinds, run: &str) -> anyhow::Result<Vec<String>> {
+pub(super) async fn sweep(client: &Client, kinds: &Kinds, run: &str) -> anyhow::Result<()> {
     const LIMIT: Duration = Duration::from_secs(60);
     let labelled = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
-    let mut removed = Vec::new();
     for name in ["Namespace", "StorageClass", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "IngressClass"] {
         let Some(kind) = kinds.named(name) else { continue };
         let api: Api<DynamicObject> = watches::api(client, kind, "");
@@ -239,7 +247,6 @@ pub(super) async fn sweep(client: &Client, kinds: &Kinds, run: &str) -> anyhow::
             for object in api.list(&labelled).await?.items {
                 let object = object.metadata.name.unwrap_or_default();
                 gone(api.delete(&object, &DeleteParams::default()).await)?;
-                removed.push(format!("{name} {object}"));
             }
             Ok::<_, kube::Error>(())
         };
@@ -251,5 +258,13 @@ pub(super) async fn sweep(client: &Client, kinds: &Kinds, run: &str) -> anyhow::
             None => anyhow::bail!("the API server did not answer within {} s", LIMIT.as_secs()),
         }
     }
-    Ok(removed)
+    Ok(())
+}
+
+/// Makes a storage class the default or not, as the annotation says; `None` takes it away.
+pub(super) async fn mark_default(client: &Client, kinds: &Kinds, class: &str, mark: Option<&str>) -> anyhow::Result<()> {
+    let kind = kinds.named("StorageClass").context("the cluster has no storage classes")?;
+    let patch = json!({ "metadata": { "annotations": { DEFAULT_CLASS: mark } } });
+    let done = watches::api(client, kind, "").patch(class, &PatchParams::default(), &Patch::Merge(&patch)).await;
+    done.map(drop).with_context(|| format!("marking storage class {class}"))
 }

@@ -1,12 +1,13 @@
 //! What must be mended when a run ends in the middle of a fault: written down before the fault, taken up by `clean`.
 
+use super::cluster::Access;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     env,
     fs::{self, File, TryLockError},
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -39,10 +40,8 @@ pub enum Healing {
     },
     /// Objects of a run are on a cluster: delete what carries its label.
     DeleteObjects {
-        /// The file by which the cluster is reached.
-        kubeconfig: PathBuf,
-        /// The context in it.
-        context: String,
+        /// How the cluster is reached.
+        access: Access,
         /// The value of the label.
         run: String,
     },
@@ -140,13 +139,20 @@ pub(super) fn left() -> anyhow::Result<Vec<Left>> {
 }
 
 fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("the journals in {} cannot be looked for", folder.display()))?,
+    };
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<PathBuf>>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort();
     let mut left = Vec::new();
     for path in paths {
-        let Ok(file) = File::options().read(true).append(true).open(&path) else { continue };
+        let file = match File::options().read(true).append(true).open(&path) {
+            // Its run has just ended in order.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            file => file.with_context(|| format!("the journal {} cannot be read", path.display()))?,
+        };
         match file.try_lock() {
             Ok(()) => left.push(Left { debts: debts(&path)?, path, _file: file }),
             Err(TryLockError::WouldBlock) => {}

@@ -1,19 +1,13 @@
 //! Mends what runs left that were killed: what they had broken first, then what they had made.
 
 use super::{
-    cluster::{Access, connect, sweep},
+    cluster::{connect, mark_default, sweep},
     journal::{self, Healing},
     kinds::Kinds,
     program::{PATIENCE, Program},
-    source, watches,
+    source,
 };
 use anyhow::Context as _;
-use kube::{
-    api::{Patch, PatchParams},
-    core::DynamicObject,
-};
-use serde_json::json;
-use std::path::{Path, PathBuf};
 
 /// What became of one thing that a run had left.
 #[derive(Debug)]
@@ -31,15 +25,13 @@ pub struct Mended {
 pub async fn mend_all() -> anyhow::Result<Vec<Mended>> {
     let mut all = Vec::new();
     for left in journal::left()? {
-        let clusters_go: Vec<Healing> =
-            left.debts.iter().filter(|healing| matches!(healing, Healing::DeleteCluster { .. })).cloned().collect();
+        let is_whole = |healing: &Healing| matches!(healing, Healing::DeleteCluster { .. });
+        // A cluster that is deleted as a whole needs no mending.
+        let cluster_goes = left.debts.iter().any(is_whole);
         let mut mended = Vec::new();
-        for healing in &left.debts {
-            // A cluster that is deleted as a whole needs no mending.
-            if clusters_go.is_empty() || clusters_go.contains(healing) {
-                let problem = mend(healing, &left.debts).await.err().map(|error| format!("{error:#}"));
-                mended.push(Mended { what: words(healing), problem });
-            }
+        for healing in left.debts.iter().filter(|healing| !cluster_goes || is_whole(healing)) {
+            let problem = mend(healing, &left.debts).await.err().map(|error| format!("{error:#}"));
+            mended.push(Mended { what: words(healing), problem });
         }
         if mended.iter().all(|mended| mended.problem.is_none()) {
             left.forget()?;
@@ -56,7 +48,7 @@ fn words(healing: &Healing) -> String {
             format!("storage class {class} is {} the default", if *default { "again" } else { "not" })
         }
         Healing::DeleteCluster { tool, name } => format!("{tool} cluster {name} is deleted"),
-        Healing::DeleteObjects { context, run, .. } => format!("what run {run} made on context {context} is deleted"),
+        Healing::DeleteObjects { access, run } => format!("what run {run} made on context {} is deleted", access.context),
     }
 }
 
@@ -65,26 +57,16 @@ async fn mend(healing: &Healing, all: &[Healing]) -> anyhow::Result<()> {
         Healing::StartNode { node } => Program::find("docker")?.run(&["start", node], PATIENCE).await.map(drop),
         Healing::DefaultClass { class, default } => {
             let access = all.iter().find_map(|other| match other {
-                Healing::DeleteObjects { kubeconfig, context, .. } => {
-                    Some(Access { kubeconfig: kubeconfig.clone(), context: context.clone() })
-                }
+                Healing::DeleteObjects { access, .. } => Some(access),
                 _ => None,
             });
-            let client = connect(&access.context("the journal does not say on which cluster")?).await?;
-            let kinds = Kinds::discover(&client).await?;
-            let kind = kinds.named("StorageClass").context("the cluster has no storage classes")?;
-            let patch = json!({ "metadata": { "annotations": { "storageclass.kubernetes.io/is-default-class": default.to_string() } } });
-            let done: kube::Result<DynamicObject> =
-                watches::api(&client, kind, "").patch(class, &PatchParams::default(), &Patch::Merge(&patch)).await;
-            Ok(done.map(drop)?)
+            let client = connect(access.context("the journal does not say on which cluster")?).await?;
+            mark_default(&client, &Kinds::discover(&client).await?, class, Some(&default.to_string())).await
         }
         Healing::DeleteCluster { tool, name } => source::delete(tool, name).await,
-        Healing::DeleteObjects { kubeconfig, context, run } => delete_objects(kubeconfig, context, run).await,
+        Healing::DeleteObjects { access, run } => {
+            let client = connect(access).await?;
+            sweep(&client, &Kinds::discover(&client).await?, run).await
+        }
     }
-}
-
-async fn delete_objects(kubeconfig: &Path, context: &str, run: &str) -> anyhow::Result<()> {
-    let client = connect(&Access { kubeconfig: PathBuf::from(kubeconfig), context: context.to_owned() }).await?;
-    let kinds = Kinds::discover(&client).await?;
-    sweep(&client, &kinds, run).await.map(drop)
 }

@@ -33,8 +33,7 @@ impl Nodes {
     /// Sends a signal to the main process of a container: the one that was there first.
     pub(super) async fn signal(&self, node: &str, container: &str, how: Kill) -> Result<(), TargetError> {
         let processes = self.processes(node, container).await?;
-        let main = processes.iter().min_by_key(|process| (process.started, process.pid));
-        let main = main.ok_or_else(|| TargetError::Missing(format!("process of container {container} on {node}")))?;
+        let main = main(&processes).ok_or_else(|| TargetError::Missing(format!("process of container {container} on {node}")))?;
         let signal = match how {
             Kill::Term => "-TERM",
             Kill::Kill => "-KILL",
@@ -57,7 +56,7 @@ impl Nodes {
     /// Whether the main process of a container is there and stands still.
     pub(super) async fn is_held(&self, node: &str, container: &str) -> Result<bool, TargetError> {
         let processes = self.processes(node, container).await?;
-        Ok(processes.iter().min_by_key(|process| (process.started, process.pid)).is_some_and(|main| main.state == 'T'))
+        Ok(main(&processes).is_some_and(|main| main.state == 'T'))
     }
 
     /// Takes power from nodes: all their processes end at once.
@@ -83,6 +82,11 @@ impl Nodes {
     async fn docker(&self, doing: &str, arguments: &[&str]) -> Result<String, TargetError> {
         self.docker.run(arguments, PATIENCE).await.map_err(|error| broken(doing, error))
     }
+}
+
+/// The main process of a container: the one that was there first.
+fn main(processes: &[Process]) -> Option<&Process> {
+    processes.iter().min_by_key(|process| (process.started, process.pid))
 }
 
 /// `PID (NAME) STATE …`; the name may hold anything, blanks and brackets too.

@@ -1,15 +1,16 @@
 //! The part of a cluster that one scenario has for itself: namespaces and objects under names of its own, and the verbs on them.
 
 use super::{
-    cluster::{Cluster, gone},
+    cluster::{Access, Cluster, DEFAULT_CLASS, OBSERVER, gone, mark_default},
     error::{broken, refused},
     journal::{Debt, Healing},
     kinds::Kind,
     names::{Names, RUN_LABEL},
+    nodes::Nodes,
     watches::{self, Watches},
 };
 use crate::{
-    manifest::{Container, Object, ObjectKey, Place, Workload},
+    manifest::{Container, Object, ObjectKey, Place, Workload, json::condition},
     target::{
         Applied, Attached, Capability, ContainerRef, ExecOutput, Fixture, Kill, Process, Target, TargetError, Unsupported, WithoutProgram,
         image::Programs,
@@ -17,10 +18,7 @@ use crate::{
     wait::{Look, Until},
 };
 use async_trait::async_trait;
-use kube::{
-    api::{DeleteParams, Patch, PatchParams},
-    core::DynamicObject,
-};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Who owns the fields that we apply.
 const MANAGER: &str = "redis-conformance";
-const DEFAULT_CLASS: &str = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
 /// A whole cluster is started anew.
 const RESTART: Duration = Duration::from_secs(300);
 
@@ -123,7 +120,7 @@ impl Scenario {
         Err(Unsupported { capability, reason: reason.into() })
     }
 
-    fn nodes(&self) -> Result<&super::nodes::Nodes, Unsupported> {
+    fn nodes(&self) -> Result<&Nodes, Unsupported> {
         let reason = || "nobody can be asked to stop or start the nodes of this cluster".into();
         self.cluster.nodes.as_ref().ok_or_else(|| Unsupported { capability: Capability::NodeFaults, reason: reason() })
     }
@@ -385,7 +382,7 @@ impl Target for Scenario {
     async fn restart_everything(&self) -> Result<(), TargetError> {
         self.capability(Capability::NodeFaults).await?;
         let nodes: Vec<Value> = self.list("Node", None).await?;
-        let nodes = nodes.iter().filter(|node| node["metadata"]["labels"][super::cluster::OBSERVER].is_null());
+        let nodes = nodes.iter().filter(|node| node["metadata"]["labels"][OBSERVER].is_null());
         let names: Vec<&str> = nodes.filter_map(|node| node["metadata"]["name"].as_str()).collect();
         let mut debts = Vec::new();
         for name in &names {
@@ -421,7 +418,7 @@ impl Target for Scenario {
     async fn shell(&self, container: &ContainerRef) -> Result<String, TargetError> {
         self.capability(Capability::Shell).await?;
         let namespace = self.namespace(&container.namespace).ok_or_else(|| TargetError::Missing(container.to_string()))?;
-        let super::cluster::Access { kubeconfig, context } = &self.cluster.access;
+        let Access { kubeconfig, context } = &self.cluster.access;
         let (pod, name) = (&container.pod, &container.container);
         Ok(format!("kubectl --kubeconfig {} --context {context} exec -it -n {namespace} {pod} -c {name} -- sh", kubeconfig.display()))
     }
@@ -439,7 +436,8 @@ impl Target for Scenario {
             note(started.await.and_then(|()| self.healed(debt)));
         }
         for (class, (debt, value)) in classes {
-            note(self.restore_class(&class, value).await.and_then(|()| self.healed(debt)));
+            let marked = mark_default(&self.cluster.client, &self.cluster.kinds, &class, value.as_deref()).await;
+            note(marked.map_err(|error| broken("putting the default class back", error)).and_then(|()| self.healed(debt)));
         }
         for namespace in &namespaces {
             note(self.cluster.let_go(&self.names.namespace(namespace)).await);
@@ -464,7 +462,8 @@ impl Scenario {
 
     /// Objects of the whole cluster stay as they are, but for the mark of the default storage class, which is put back.
     async fn changes_class(&self, key: &ObjectKey, patch: &Value) -> Result<(), TargetError> {
-        let only_mark = key.kind == "StorageClass" && patch.pointer(DEFAULT_CLASS).is_some();
+        let mark = |object: &Value| object["metadata"]["annotations"].get(DEFAULT_CLASS).cloned();
+        let only_mark = key.kind == "StorageClass" && mark(patch).is_some();
         if !only_mark {
             return Err(not_ours(key));
         }
@@ -473,18 +472,11 @@ impl Scenario {
             return Ok(());
         }
         let class = self.get(key).await?.ok_or_else(|| TargetError::Missing(key.to_string()))?;
-        let was = class.pointer(DEFAULT_CLASS).and_then(Value::as_str).map(ToOwned::to_owned);
+        let was = mark(&class).and_then(|mark| mark.as_str().map(ToOwned::to_owned));
         let default = was.as_deref() == Some("true");
         let debt = self.heal(Healing::DefaultClass { class: key.name.clone(), default }).await?;
         self.held().classes.insert(key.name.clone(), (debt, was));
         Ok(())
-    }
-
-    async fn restore_class(&self, class: &str, was: Option<String>) -> Result<(), TargetError> {
-        let patch = json!({ "metadata": { "annotations": { "storageclass.kubernetes.io/is-default-class": was } } });
-        let api = watches::api(&self.cluster.client, self.cluster.kind("StorageClass")?, "");
-        let done: kube::Result<DynamicObject> = api.patch(class, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        done.map(drop).map_err(|error| broken(format!("putting storage class {class} back"), error))
     }
 }
 
@@ -510,8 +502,8 @@ fn leave_out(outgoing: &mut Value, workload: &Workload<'_>, absent: &BTreeSet<St
 
 /// Whether a node is Ready and has said so since then.
 fn has_spoken(node: &Value, since: SystemTime) -> bool {
-    let observer = !node["metadata"]["labels"][super::cluster::OBSERVER].is_null();
-    let Some(ready) = crate::manifest::json::condition(node, "Ready") else { return false };
+    let observer = !node["metadata"]["labels"][OBSERVER].is_null();
+    let Some(ready) = condition(node, "Ready") else { return false };
     let spoke = ready["lastHeartbeatTime"].as_str().and_then(crate::time::read);
     ready["status"] == "True" && (observer || spoke.is_some_and(|spoke| spoke > since))
 }

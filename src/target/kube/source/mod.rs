@@ -54,6 +54,7 @@ pub trait Source: Send + Sync {
 
 /// A registry may be far away.
 const PULL: Duration = Duration::from_secs(600);
+
 /// Deletes a cluster that a tool has made.
 pub(super) async fn delete(tool: &str, name: &str) -> anyhow::Result<()> {
     let maker =

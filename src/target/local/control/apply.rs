@@ -12,11 +12,7 @@ use super::{
 };
 use crate::{
     manifest::{Object, json as manifest_json, selector},
-    target::{
-        Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram,
-        image::{Image, Programs},
-        local::runtime,
-    },
+    target::{Applied, Capability, Fixture, TargetError, Unsupported, WithoutProgram, image::Programs, local::runtime},
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
@@ -106,11 +102,10 @@ fn workload(cluster: &Cluster, object: &Object, applied: &mut Applied) -> Result
         let image = text(container, "/image");
         let owner = || json::key(&object.json);
         let missing = match programs.image(image) {
-            Ok(Image { fixture: Some(program), .. }) => {
-                applied.fixtures.push(Fixture { owner: owner(), program: program.trim_start_matches("redis-conformance-").to_owned() });
+            Ok(image) => {
+                applied.fixtures.extend(image.fixture_name().map(|program| Fixture { owner: owner(), program: program.to_owned() }));
                 continue;
             }
-            Ok(_) => continue,
             Err(missing) => missing,
         };
         if Programs::is_redis(image) {

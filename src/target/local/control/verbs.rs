@@ -22,7 +22,6 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-const CLIENT: &str = "redis-conformance-client";
 /// A pod is started within milliseconds; more is a machine that does not come to anything.
 const CLIENT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -172,20 +171,20 @@ pub(super) fn shell(cluster: &Cluster, container: &ContainerRef) -> Result<Strin
 
 /// The namespace's client pod, made at the first call, on the node that no fault reaches.
 pub(super) async fn client(cluster: &Cluster, namespace: &str) -> Result<ContainerRef, TargetError> {
-    let key = key_of("Pod", namespace, CLIENT);
+    let container = ContainerRef::of_client(namespace);
+    let key = key_of("Pod", namespace, &container.pod);
     if cluster.store.get(&key).is_none() {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": CLIENT, "namespace": namespace, "labels": { "app.kubernetes.io/managed-by": "redis-conformance" } },
+            "metadata": { "name": container.pod, "namespace": namespace, "labels": { "app.kubernetes.io/managed-by": "redis-conformance" } },
             "spec": { "nodeName": OBSERVER, "terminationGracePeriodSeconds": 1, "enableServiceLinks": false,
-                "containers": [{ "name": "client", "image": CLIENT_IMAGE }] }
+                "containers": [{ "name": container.container, "image": CLIENT_IMAGE }] }
         });
         match pods::create(&cluster.store, pod, cluster.options.toleration) {
             Ok(_) | Err(Refusal::AlreadyExists(_)) => {}
             Err(refusal) => return Err(refused(&key)(refusal)),
         }
     }
-    let container = ContainerRef { namespace: namespace.to_owned(), pod: CLIENT.to_owned(), container: "client".to_owned() };
     Until::within(CLIENT_LIMIT)
         .on(cluster.store.changes())
         .met("the client pod to be ready", || async {
