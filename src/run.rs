@@ -3,6 +3,7 @@
 //! Cucumber gives the phrases and their functions; the loop is ours, since a case is more than a scenario (`docs/decisions/0003-own-executor.md`).
 
 mod keeping;
+mod sharing;
 mod subject;
 
 use crate::{
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use cucumber::{World as _, step::Collection};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 pub use keeping::{Keeping, Kept};
+pub use sharing::{DISRUPTIVE, Places, SHARED};
 use std::{any::Any, collections::VecDeque, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Instant};
 pub use subject::{Rendered, Subject, Variant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -55,9 +57,6 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 }
-
-/// The tag of scenarios that disturb everything that runs on the same cluster: the loss of a node, another default class.
-pub const DISRUPTIVE: &str = "disruptive";
 
 /// One scenario of one system, perhaps under a mutant.
 #[derive(Clone, Debug)]
@@ -124,6 +123,12 @@ impl Case {
         all
     }
 
+    /// Whether the scenario has that tag.
+    #[must_use]
+    pub fn is_tagged(&self, tag: &str) -> bool {
+        self.scenario.tags.iter().any(|own| own == tag)
+    }
+
     /// Whether the feature is for any manifest set, so that nothing is promised but by the manifests.
     #[must_use]
     pub fn is_generic(&self) -> bool {
@@ -160,47 +165,51 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Runs all cases, long ones first, and gives their results in the order of the cases.
+    /// Runs all cases, those first that keep others waiting, and gives their results in the order of the cases.
     ///
     /// Must be polled on one thread (a `LocalSet` or `block_on`): steps are not `Send`.
     pub async fn run(&self, cases: &[Case]) -> Vec<ScenarioResult> {
         let steps = World::collection();
-        let (long, short): (Vec<usize>, Vec<usize>) =
-            (0..cases.len()).partition(|&index| cases[index].scenario.tags.iter().any(|tag| tag == "long"));
-        let mut waiting: VecDeque<usize> = long.into_iter().chain(short).collect();
+        let places = Arc::new(Places::of(Arc::clone(&self.provider), cases));
+        let mut waiting = VecDeque::from(sharing::order(cases));
         let mut running = FuturesUnordered::new();
         let mut results: Vec<Option<ScenarioResult>> = vec![None; cases.len()];
         loop {
             while running.len() < self.jobs.max(1) && !self.cancel.is_cancelled() {
                 let Some(index) = waiting.pop_front() else { break };
-                let steps = &steps;
-                running.push(async move { (index, self.case(index, &cases[index], steps).await) });
+                let (steps, places) = (&steps, &places);
+                running.push(async move { (index, self.case(index, &cases[index], steps, places).await) });
             }
             let Some((index, result)) = running.next().await else { break };
             results[index] = Some(result);
         }
-        results
-            .into_iter()
-            .zip(cases)
-            .map(|(result, case)| {
-                result.unwrap_or_else(|| self.result(case, Outcome::Skipped { reason: "the run was interrupted".into() }, Instant::now()))
-            })
-            .collect()
+        let mut all = Vec::with_capacity(cases.len());
+        for (result, case) in results.into_iter().zip(cases) {
+            all.push(match result {
+                Some(result) => result,
+                None => {
+                    let outcome = Outcome::Skipped { reason: "the run was interrupted".into() };
+                    self.result(case, left_alone(&places, case, outcome).await, Instant::now())
+                }
+            });
+        }
+        all
     }
 
-    async fn case(&self, index: usize, case: &Case, steps: &Collection<World>) -> ScenarioResult {
+    async fn case(&self, index: usize, case: &Case, steps: &Collection<World>, places: &Arc<Places>) -> ScenarioResult {
         let began = Instant::now();
         self.tell(Event::ScenarioStarted { index });
         let evidence = match self.store.scenario(&case.guarantee, &case.slug(), case.repetition) {
             Ok(evidence) => evidence,
             Err(error) => {
                 let message = format!("{:#}", anyhow::Error::from(error));
-                let result = self.result(case, Outcome::Broken { step: String::new(), message }, began);
+                let outcome = Outcome::Broken { step: String::new(), message };
+                let result = self.result(case, left_alone(places, case, outcome).await, began);
                 self.tell(Event::ScenarioFinished { index, result: Box::new(result.clone()) });
                 return result;
             }
         };
-        let mut world = World::of(case.clone(), Arc::clone(&self.provider), evidence.clone());
+        let mut world = World::of(case.clone(), Arc::clone(places), evidence.clone());
         let (outcome, begun, places) = within_scenario(self.steps(index, case, steps, &mut world)).await;
         world.gather().await;
         let stays = self.keeping.takes(case, &outcome, world.stands());
@@ -301,6 +310,14 @@ impl Runner {
     fn tell(&self, event: Event) {
         tell(&self.events, event);
     }
+}
+
+/// The outcome of a case that was not begun, and whose place others may be using.
+async fn left_alone(places: &Places, case: &Case, outcome: Outcome) -> Outcome {
+    if let Err(error) = places.give_back(case, None).await {
+        tracing::warn!(%error, scenario = case.slug(), "a place stays up");
+    }
+    outcome
 }
 
 fn tell(events: &UnboundedSender<Event>, event: Event) {

@@ -1,9 +1,9 @@
 //! Features, phrases, catalogue and mutants fit together; all of it without a target.
 
-use cucumber::World as _;
+use cucumber::{World as _, gherkin::StepType};
 use redis_conformance::{
     mutants,
-    run::DISRUPTIVE,
+    run::{DISRUPTIVE, SHARED},
     spec::{Document, Guarantee, phrases},
     steps::World,
 };
@@ -133,8 +133,12 @@ fn every_promised_guarantee_has_a_mutant_and_every_mutant_a_scenario_that_can_ki
 }
 
 /// Phrases that touch everything on the same cluster.
-const DISTURBING: &[&str] =
-    &["the node that runs Redis is lost", "the whole cluster is stopped and started", "a cluster without a default storage class"];
+const DISTURBING: &[&str] = &[
+    "the node that runs Redis is lost",
+    "the node that runs Redis is drained",
+    "the whole cluster is stopped and started",
+    "a cluster without a default storage class",
+];
 
 #[test]
 fn what_disturbs_a_whole_cluster_is_tagged_and_nothing_else() {
@@ -146,4 +150,20 @@ fn what_disturbs_a_whole_cluster_is_tagged_and_nothing_else() {
         seen += usize::from(tagged);
     }
     assert!(seen >= 4, "only {seen} scenarios disturb a cluster");
+}
+
+#[test]
+fn what_shares_a_deployment_starts_from_the_same_manifests_and_does_nothing() {
+    let mut seen = 0;
+    for scenario in documents().into_iter().flat_map(|document| document.guarantees).flat_map(|guarantee| guarantee.scenarios) {
+        if !scenario.tags.iter().any(|tag| tag == SHARED) {
+            continue;
+        }
+        let first = scenario.steps.first().map(|step| step.value.as_str());
+        assert_eq!(first, Some("Redis runs from the manifests"), "{}: others look at what this one starts", scenario.place);
+        let does = scenario.steps.iter().find(|step| matches!(step.ty, StepType::When));
+        assert!(does.is_none(), "{}: {:?} changes what others look at", scenario.place, does.map(|step| &step.value));
+        seen += 1;
+    }
+    assert!(seen >= 10, "only {seen} scenarios share a deployment");
 }

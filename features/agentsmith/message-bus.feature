@@ -10,6 +10,7 @@ Feature: Redis as the ephemeral message bus of agentsmith
       Then Redis has 1 replica in namespace "agentsmith"
       And its image is "redis:7-alpine"
 
+    @shared
     Scenario Outline: the running Redis has <setting> "<value>"
       Given Redis runs from the manifests
       Then Redis answers CONFIG GET "<setting>" with "<value>"
@@ -108,6 +109,7 @@ Feature: Redis as the ephemeral message bus of agentsmith
   Rule: Redis runs as user 999, never as root, and cannot gain privileges
     Section "Redis Deployment".
 
+    @shared
     Scenario: the process has that user and no way up
       Given Redis runs from the manifests
       And users are kept apart
@@ -130,6 +132,7 @@ Feature: Redis as the ephemeral message bus of agentsmith
   Rule: redis:6379 and redis.agentsmith.svc.cluster.local:6379 answer, and the secret says so
     Sections "Redis Service", "Connection String".
 
+    @shared
     Scenario Outline: <host> answers from another pod
       Given Redis runs from the manifests
       Then PING from a client pod to "<host>" port 6379 is answered with PONG
@@ -139,6 +142,7 @@ Feature: Redis as the ephemeral message bus of agentsmith
         | redis                              |
         | redis.agentsmith.svc.cluster.local |
 
+    @shared
     Scenario: the secret's address answers
       Given Redis runs from the manifests
       Then the key "redis-url" of the secret "agentsmith-secrets" is "redis://redis:6379"

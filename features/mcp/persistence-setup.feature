@@ -26,6 +26,7 @@ Feature: Redis persistence for the MCP servers
       Given the manifests
       Then Redis mounts the claim "redis-data-pvc" at its data directory
 
+    @shared
     Scenario: the running Redis saves there
       Given Redis runs from the manifests
       Then the directory in which Redis saves lies on the claim "redis-data-pvc"
@@ -34,15 +35,18 @@ Feature: Redis persistence for the MCP servers
   Rule: The append-only file is on, and on the claim
     Section "Redis Deployment Update", "Data Not Persisting".
 
+    @shared
     Scenario: Redis says that it is on
       Given Redis runs from the manifests
       Then Redis answers CONFIG GET "appendonly" with "yes"
 
+    @shared
     Scenario: it holds what clients wrote, on the claim
       Given Redis runs from the manifests
       And clients have written tenants to databases 0, 1 and 2
       Then the append-only files lie on the claim "redis-data-pvc" and hold bytes
 
+    @shared
     Scenario: the file that the document tells to look for is not there
       The document expects appendonly.aof in /data. Since Redis 7 there is a folder, appendonlydir: refuted.
 
@@ -100,6 +104,16 @@ Feature: Redis persistence for the MCP servers
       When the node that runs Redis is lost
       Then the replacement is Pending, and the event tells that its volume is on another node
       When the lost node comes back
+      Then Redis is ready again within 60 seconds
+      And every acknowledged write is still there
+
+    @disruptive
+    Scenario: the node that runs Redis is drained, as for an upgrade, and takes pods again
+      Given Redis runs from the manifests
+      And clients have written tenants to databases 0, 1 and 2
+      When the node that runs Redis is drained
+      Then the replacement is Pending, and the event tells that its volume is on another node
+      When the drained node takes pods again
       Then Redis is ready again within 60 seconds
       And every acknowledged write is still there
 

@@ -24,14 +24,26 @@ const SHOWN: usize = 4096;
 pub struct Recorded<T: ?Sized> {
     inner: Arc<T>,
     evidence: Evidence,
+    /// The scenario has said that it changes nothing, since others look at the same place.
+    looks_only: bool,
     /// What each look saw last, and how many saw the same since.
     seen: Mutex<HashMap<String, (Value, u64)>>,
 }
 
 impl<T: Target + ?Sized> Recorded<T> {
-    /// Records every call of `inner`.
-    pub fn new(inner: Arc<T>, evidence: Evidence) -> Self {
-        Self { inner, evidence, seen: Mutex::default() }
+    /// Records every call of `inner`; verbs that change something are refused to a scenario that looks only.
+    pub fn new(inner: Arc<T>, evidence: Evidence, looks_only: bool) -> Self {
+        Self { inner, evidence, looks_only, seen: Mutex::default() }
+    }
+
+    /// Whether a verb that changes something may be used.
+    fn may(&self, verb: &str) -> Result<(), TargetError> {
+        if self.looks_only {
+            let cause =
+                anyhow::anyhow!("scenarios tagged @shared look at one deployment together and change nothing of it; take the tag away");
+            return Err(TargetError::broken(format!("{verb} is refused"), cause));
+        }
+        Ok(())
     }
 
     /// Notes a look unless it saw what the one before saw.
@@ -171,6 +183,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError> {
+        self.may("delete")?;
         let began = Instant::now();
         let result = self.inner.delete(key, grace).await;
         let of = json!({"object": key.to_string(), "grace_seconds": grace.map(|grace| grace.as_secs_f64())});
@@ -178,7 +191,16 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
         result
     }
 
+    async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError> {
+        self.may("evict")?;
+        let began = Instant::now();
+        let result = self.inner.evict(pod).await;
+        self.note("evict", pod.to_string().into(), began, &result, nothing);
+        result
+    }
+
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
+        self.may("patch")?;
         let began = Instant::now();
         let result = self.inner.patch(key, patch).await;
         self.note("patch", json!({"object": key.to_string(), "patch": patch}), began, &result, nothing);
@@ -224,6 +246,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn kill(&self, container: &ContainerRef, how: Kill) -> Result<(), TargetError> {
+        self.may("kill")?;
         let began = Instant::now();
         let result = self.inner.kill(container, how).await;
         self.note("kill", json!({"container": name(container), "how": format!("{how:?}")}), began, &result, nothing);
@@ -231,6 +254,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn freeze(&self, container: &ContainerRef) -> Result<(), TargetError> {
+        self.may("freeze")?;
         let began = Instant::now();
         let result = self.inner.freeze(container).await;
         self.note("freeze", name(container), began, &result, nothing);
@@ -238,6 +262,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn thaw(&self, container: &ContainerRef) -> Result<(), TargetError> {
+        self.may("thaw")?;
         let began = Instant::now();
         let result = self.inner.thaw(container).await;
         self.note("thaw", name(container), began, &result, nothing);
@@ -245,6 +270,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn stop_node(&self, node: &str) -> Result<(), TargetError> {
+        self.may("stop_node")?;
         let began = Instant::now();
         let result = self.inner.stop_node(node).await;
         self.note("stop_node", node.into(), began, &result, nothing);
@@ -252,6 +278,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn start_node(&self, node: &str) -> Result<(), TargetError> {
+        self.may("start_node")?;
         let began = Instant::now();
         let result = self.inner.start_node(node).await;
         self.note("start_node", node.into(), began, &result, nothing);
@@ -259,6 +286,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn restart_everything(&self) -> Result<(), TargetError> {
+        self.may("restart_everything")?;
         let began = Instant::now();
         let result = self.inner.restart_everything().await;
         self.note("restart_everything", Value::Null, began, &result, nothing);
@@ -277,6 +305,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
+        self.may("new_volumes_belong_to_root")?;
         let began = Instant::now();
         let result = self.inner.new_volumes_belong_to_root().await;
         self.note("new_volumes_belong_to_root", Value::Null, began, &result, nothing);

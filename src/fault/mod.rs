@@ -5,7 +5,7 @@ use crate::{
     target::{ContainerRef, Kill, Process, Target, TargetError},
     wait::{Look, TimedOut, Until},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A fault could not be done, or not be proved.
@@ -36,19 +36,23 @@ const PROOF: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`FaultError`] when it is still there after its grace period and the time for a proof.
 pub async fn delete_pod(target: &dyn Target, pod: &Value, how: Deletion) -> Result<(), FaultError> {
-    let key = key_of(pod);
-    let uid = pod["metadata"]["uid"].clone();
-    let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
     let asked = match how {
         Deletion::InOrder => None,
         Deletion::ByForce => Some(Duration::ZERO),
     };
-    target.delete(&key, asked).await?;
+    target.delete(&key_of(pod), asked).await?;
+    is_gone(target, pod).await
+}
+
+/// Waits until the pod is gone that was told to go.
+async fn is_gone(target: &dyn Target, pod: &Value) -> Result<(), FaultError> {
+    let (key, uid) = (key_of(pod), &pod["metadata"]["uid"]);
+    let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
     Until::within(Duration::from_secs(grace) + PROOF)
         .on(target.changes())
         .met(format!("{key} with uid {uid} to be gone"), || async {
             Ok(match target.get(&key).await? {
-                Some(now) if now["metadata"]["uid"] == uid => Look::NotYet(format!("it is {}", now["status"]["phase"])),
+                Some(now) if now["metadata"]["uid"] == *uid => Look::NotYet(format!("it is {}", now["status"]["phase"])),
                 _ => Look::Ready(()),
             })
         })
@@ -99,7 +103,7 @@ pub async fn freeze(target: &dyn Target, container: &ContainerRef) -> Result<Pro
 /// [`FaultError`] when it stays Ready for `limit`.
 pub async fn lose_node(target: &dyn Target, node: &str, limit: Duration) -> Result<(), FaultError> {
     target.stop_node(node).await?;
-    node_is(target, node, false, limit).await
+    node_is(target, node, "NotReady", limit, |node| !is_ready(node)).await
 }
 
 /// Gives the node back; proof is that the cluster sees it Ready.
@@ -108,18 +112,54 @@ pub async fn lose_node(target: &dyn Target, node: &str, limit: Duration) -> Resu
 /// [`FaultError`] when it stays NotReady for `limit`.
 pub async fn return_node(target: &dyn Target, node: &str, limit: Duration) -> Result<(), FaultError> {
     target.start_node(node).await?;
-    node_is(target, node, true, limit).await
+    node_is(target, node, "Ready", limit, is_ready).await
 }
 
-async fn node_is(target: &dyn Target, node: &str, ready: bool, limit: Duration) -> Result<(), FaultError> {
-    let key = ObjectKey { kind: "Node".into(), namespace: String::new(), name: node.into() };
+/// Drains the node as `kubectl drain` does: it takes no more pods, and what controllers would make anew is evicted; a budget that keeps a
+/// pod is the error. Proof is that the node is unschedulable and that the pods are gone.
+///
+/// # Errors
+/// [`FaultError`] when a pod is refused, or still there after its grace period and the time for a proof.
+pub async fn drain_node(target: &dyn Target, node: &str) -> Result<(), FaultError> {
+    let key = node_key(node);
+    target.patch(&key, &json!({ "spec": { "unschedulable": true } })).await?;
+    let goes = |pod: &&Value| {
+        let owner = json::list(pod, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true);
+        pod["spec"]["nodeName"] == node && owner.is_some_and(|owner| !matches!(owner["kind"].as_str(), Some("DaemonSet" | "Node")))
+    };
+    let pods = target.list("Pod", None).await?;
+    for pod in pods.iter().filter(goes) {
+        target.evict(&key_of(pod)).await?;
+        is_gone(target, pod).await?;
+    }
+    node_is(target, node, "unschedulable", PROOF, |node| node["spec"]["unschedulable"] == true).await
+}
+
+/// Lets the node take pods again; proof is that it is schedulable.
+///
+/// # Errors
+/// [`FaultError`] when it stays as it was.
+pub async fn uncordon_node(target: &dyn Target, node: &str) -> Result<(), FaultError> {
+    target.patch(&node_key(node), &json!({ "spec": { "unschedulable": null } })).await?;
+    node_is(target, node, "schedulable", PROOF, |node| node["spec"]["unschedulable"] != true).await
+}
+
+fn node_key(node: &str) -> ObjectKey {
+    ObjectKey { kind: "Node".into(), namespace: String::new(), name: node.into() }
+}
+
+fn is_ready(node: &Value) -> bool {
+    json::holds(node, "Ready")
+}
+
+async fn node_is(target: &dyn Target, node: &str, state: &str, limit: Duration, is: impl Fn(&Value) -> bool) -> Result<(), FaultError> {
+    let key = node_key(node);
     Until::within(limit)
         .on(target.changes())
-        .met(format!("node {node} to be {}", if ready { "Ready" } else { "NotReady" }), || async {
-            let status =
-                target.get(&key).await?.and_then(|node| json::condition(&node, "Ready")?["status"].as_str().map(ToOwned::to_owned));
-            let status = status.unwrap_or_else(|| "unknown".into());
-            Ok(if (status == "True") == ready { Look::Ready(()) } else { Look::NotYet(format!("Ready is {status}")) })
+        .met(format!("node {node} to be {state}"), || async {
+            let Some(node) = target.get(&key).await? else { return Ok(Look::NotYet("there is no such node".into())) };
+            let ready = json::condition(&node, "Ready").map_or("unknown", |ready| json::text(ready, "/status"));
+            Ok(if is(&node) { Look::Ready(()) } else { Look::NotYet(format!("Ready is {ready}")) })
         })
         .await
 }

@@ -5,7 +5,7 @@ use crate::{
     evidence::{Evidence, Recorded, diagnose},
     manifest::{ManifestSet, Object, ObjectKey, Place, home},
     mutants::Change,
-    run::{DISRUPTIVE, Provider, Variant},
+    run::{Case, Places, SHARED, Variant},
     target::{Applied, ContainerRef, Target},
 };
 use cucumber::{given, when};
@@ -14,8 +14,7 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
 
 /// What a scenario runs on.
 pub(super) struct Stage {
-    provider: Arc<dyn Provider>,
-    name: String,
+    places: Arc<Places>,
     target: Option<Arc<dyn Target>>,
     set: Option<Arc<ManifestSet>>,
     applied: Option<Applied>,
@@ -26,13 +25,13 @@ pub(super) struct Stage {
 
 impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stage").field("name", &self.name).field("mutated", &self.mutated).finish_non_exhaustive()
+        f.debug_struct("Stage").field("mutated", &self.mutated).finish_non_exhaustive()
     }
 }
 
 impl Stage {
-    pub(super) fn new(provider: Arc<dyn Provider>, name: String) -> Self {
-        Self { provider, name, target: None, set: None, applied: None, mutated: false, absent_class: None }
+    pub(super) fn new(places: Arc<Places>) -> Self {
+        Self { places, target: None, set: None, applied: None, mutated: false, absent_class: None }
     }
 
     /// Gathers what the target knows.
@@ -42,10 +41,9 @@ impl Stage {
         }
     }
 
-    /// Takes the target down.
-    pub(super) async fn down(&mut self) -> Step {
-        let Some(target) = self.target.take() else { return Ok(()) };
-        Ok(target.down().await?)
+    /// Gives the place back, which takes the target down unless others are still looking at it.
+    pub(super) async fn down(&mut self, case: &Case) -> Step {
+        Ok(self.places.give_back(case, self.target.take()).await?)
     }
 
     /// Where the scenario runs, once it runs anywhere.
@@ -65,9 +63,9 @@ impl World {
         if let Some(target) = &self.stage.target {
             return Ok(Arc::clone(target));
         }
-        let alone = self.case.scenario.tags.iter().any(|tag| tag == DISRUPTIVE);
-        let target = self.stage.provider.start(&self.stage.name, alone).await?;
-        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone()));
+        let target = self.stage.places.take(&self.case).await?;
+        let looks_only = self.case.is_tagged(SHARED);
+        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone(), looks_only));
         self.stage.target = Some(Arc::clone(&target));
         Ok(target)
     }

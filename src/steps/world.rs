@@ -3,7 +3,7 @@
 use super::{data::Data, failure::Step, faults::FaultLog, stage::Stage};
 use crate::{
     evidence::Evidence,
-    run::{Case, Provider},
+    run::{Case, Places},
     target::{ContainerRef, Target},
     verdict::Outcome,
 };
@@ -31,8 +31,8 @@ pub(super) struct Findings {
 impl World {
     /// The world of a case, before its first step.
     #[must_use]
-    pub fn of(case: Case, provider: Arc<dyn Provider>, evidence: Evidence) -> Self {
-        let stage = Stage::new(provider, case.slug());
+    pub fn of(case: Case, places: Arc<Places>, evidence: Evidence) -> Self {
+        let stage = Stage::new(places);
         Self { case, stage, data: Data::default(), fault: FaultLog::default(), findings: Findings::default(), evidence }
     }
 
@@ -98,7 +98,7 @@ impl World {
     /// # Errors
     /// A failure when something of it stays.
     pub async fn down(&mut self) -> Step {
-        self.stage.down().await
+        self.stage.down(&self.case).await
     }
 
     /// Takes the target down, and keeps the outcome unless that fails.

@@ -1,6 +1,8 @@
 //! Where manifests run: one trait whose verbs are the specification's; nobody outside asks which target it is.
 
 mod capability;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod image;
 #[cfg(feature = "kube")]
 pub mod kube;
@@ -185,6 +187,9 @@ pub trait Target: Send + Sync {
 
     /// Deletes an object as `kubectl delete` does; `grace` replaces the object's own grace period (0 is `--force`). Returns once the deletion is accepted.
     async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError>;
+
+    /// Asks for a pod's eviction, as `kubectl drain` does: refused, in the API server's words, while a budget keeps the pod. Returns once it is accepted.
+    async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError>;
 
     /// A JSON merge patch, refused as an API server would refuse it.
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError>;

@@ -15,6 +15,8 @@ crate::tests![
     a_node_that_comes_back_in_time_restarts_its_pods_in_place,
     after_a_restart_of_everything_claims_are_kept_and_the_rest_is_not,
     a_client_survives_every_fault,
+    a_budget_keeps_as_many_pods_as_it_says,
+    two_budgets_for_one_pod_refuse_it_and_none_lets_it_go,
 ];
 
 async fn pods_that_avoid_one_another_need_a_node_each() -> Result<()> {
@@ -191,5 +193,46 @@ async fn a_client_survives_every_fault() -> Result<()> {
     scene.restart_everything().await?;
     ensure!(scene.process(&client).await? == before);
     ensure!(scene.stop_node("observer").await.is_err() && scene.stop_node("node-9").await.is_err());
+    scene.end().await
+}
+
+async fn a_budget_keeps_as_many_pods_as_it_says() -> Result<()> {
+    let scene = Scene::new().await?;
+    let mut deployment = workload("Deployment", "redis", json!({}));
+    deployment["spec"]["replicas"] = json!(2);
+    let budget = |spec: Value| {
+        let mut spec = spec;
+        spec["selector"] = json!({ "matchLabels": { "app": "redis" } });
+        json!({ "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": { "name": "redis" }, "spec": spec })
+    };
+    scene.put(&[deployment, budget(json!({ "minAvailable": 2 }))]).await?;
+    let pods = scene.until_pods("redis", 2, 10, is_ready).await?;
+    let pod = key("Pod", name(&pods[0]));
+    let refused = scene.evict(&pod).await.expect_err("both must stay").to_string();
+    ensure!(refused.contains("The disruption budget redis needs 2 healthy pods and has 2 currently"), "{refused}");
+    scene.until("PodDisruptionBudget", "redis", 5, |budget| budget["status"]["disruptionsAllowed"] == 0).await?;
+    scene.put(&[budget(json!({ "minAvailable": null, "maxUnavailable": "50%" }))]).await?;
+    scene.until("PodDisruptionBudget", "redis", 5, |budget| budget["status"]["disruptionsAllowed"] == 1).await?;
+    scene.evict(&pod).await?;
+    let second = key("Pod", name(&pods[1]));
+    scene.evict(&second).await.expect_err("one is on its way already");
+    scene.until_gone("Pod", name(&pods[0]), 10).await?;
+    scene.until_pods("redis", 2, 10, is_ready).await?;
+    scene.evict(&second).await?;
+    scene.end().await
+}
+
+async fn two_budgets_for_one_pod_refuse_it_and_none_lets_it_go() -> Result<()> {
+    let scene = Scene::new().await?;
+    let budget = |name: &str| {
+        let spec = json!({ "minAvailable": 0, "selector": { "matchLabels": { "app": "redis" } } });
+        json!({ "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": { "name": name }, "spec": spec })
+    };
+    scene.put(&[workload("Deployment", "redis", json!({})), workload("Deployment", "other", json!({})), budget("a"), budget("b")]).await?;
+    let (redis, other) = (scene.ready_pod("redis").await?, scene.ready_pod("other").await?);
+    let refused = scene.evict(&key("Pod", name(&redis))).await.expect_err("two budgets").to_string();
+    ensure!(refused.contains("more than one PodDisruptionBudget"), "{refused}");
+    scene.evict(&key("Pod", name(&other))).await?;
+    scene.until_gone("Pod", name(&other), 10).await?;
     scene.end().await
 }

@@ -216,6 +216,11 @@ impl Target for Fake {
         Ok(())
     }
 
+    async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError> {
+        self.kill(pod);
+        Ok(())
+    }
+
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
         let before = self.get(key).await?.ok_or_else(|| TargetError::Missing(key.to_string()))?;
         let mut after = before.clone();

@@ -3,85 +3,15 @@
 use super::*;
 use crate::{
     evidence::{Clock, Redactor},
+    target::fake::Fake,
     verdict::{Outcome, ScenarioResult},
 };
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A target of one pod that becomes ready at the third look.
-struct Fake {
-    looks: AtomicU64,
-    changes: watch::Receiver<u64>,
-}
-
-fn no<V>() -> Result<V, TargetError> {
-    Err(TargetError::broken("asking the fake", anyhow::anyhow!("it has none")))
-}
-
-#[async_trait]
-impl Target for Fake {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-    async fn capability(&self, _: Capability) -> Result<(), Unsupported> {
-        Ok(())
-    }
-    async fn apply(&self, _: &[Object]) -> Result<Applied, TargetError> {
-        Ok(Applied::default())
-    }
-    async fn get(&self, _: &ObjectKey) -> Result<Option<Value>, TargetError> {
-        Ok(Some(json!({"status": {"ready": self.looks.fetch_add(1, Ordering::Relaxed) >= 2}})))
-    }
-    async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Value>, TargetError> {
-        no()
-    }
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.clone()
-    }
-    async fn delete(&self, _: &ObjectKey, _: Option<Duration>) -> Result<(), TargetError> {
-        no()
-    }
-    async fn patch(&self, _: &ObjectKey, _: &Value) -> Result<Value, TargetError> {
-        no()
-    }
-    async fn exec(&self, _: &ContainerRef, _: &[&str], _: &[u8]) -> Result<ExecOutput, TargetError> {
-        Ok(ExecOutput { code: 0, stdout: b"hunter22".to_vec(), stderr: Vec::new() })
-    }
-    async fn attach(&self, _: &ContainerRef, _: &[&str]) -> Result<Attached, TargetError> {
-        no()
-    }
-    async fn logs(&self, _: &ContainerRef, _: bool) -> Result<Vec<u8>, TargetError> {
-        no()
-    }
-    async fn process(&self, _: &ContainerRef) -> Result<Process, TargetError> {
-        no()
-    }
-    async fn kill(&self, _: &ContainerRef, _: Kill) -> Result<(), TargetError> {
-        no()
-    }
-    async fn freeze(&self, _: &ContainerRef) -> Result<(), TargetError> {
-        no()
-    }
-    async fn thaw(&self, _: &ContainerRef) -> Result<(), TargetError> {
-        no()
-    }
-    async fn restart_everything(&self) -> Result<(), TargetError> {
-        no()
-    }
-    async fn client(&self, _: &str) -> Result<ContainerRef, TargetError> {
-        no()
-    }
-    async fn down(&self) -> Result<(), TargetError> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn calls_are_written_once_and_secrets_of_applied_objects_never() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let evidence = Evidence::create(&root.path().join("s"), Clock::start(), Redactor::default()).expect("begins");
-    let (_sender, changes) = watch::channel(0);
-    let fake: Arc<dyn Target> = Arc::new(Fake { looks: AtomicU64::new(0), changes });
-    let target = Recorded::new(fake, evidence.clone());
+    let fake: Arc<dyn Target> = Arc::new(Fake::default());
+    let target = Recorded::new(fake, evidence.clone(), false);
     let secret = json!({"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"password": "hunter22"}});
     let object = Object::made(secret, crate::manifest::Place::default());
     target.apply(&[object]).await.expect("applied");
@@ -103,4 +33,32 @@ async fn calls_are_written_once_and_secrets_of_applied_objects_never() {
     assert!(lines.iter().any(|line| line["kind"] == "diagnosis"), "what could not be had is told: {text}");
     assert!(!text.contains("hunter22"), "{text}");
     assert!(!std::fs::read_to_string(folder.join("objects.json")).expect("read").contains("hunter22"));
+}
+
+#[tokio::test]
+async fn who_shares_a_place_may_look_and_not_change() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let evidence = Evidence::create(&root.path().join("s"), Clock::start(), Redactor::default()).expect("begins");
+    let fake: Arc<dyn Target> = Arc::new(Fake::default());
+    let target = Recorded::new(fake, evidence, true);
+    let key = ObjectKey { kind: "Pod".into(), namespace: "mcp".into(), name: "redis".into() };
+    let container = ContainerRef { namespace: "mcp".into(), pod: "redis".into(), container: "redis".into() };
+    target.get(&key).await.expect("seen");
+    target.exec(&container, &["true"], b"").await.expect("ran");
+    let refusals = [
+        target.delete(&key, None).await.err(),
+        target.evict(&key).await.err(),
+        target.patch(&key, &json!({})).await.err(),
+        target.kill(&container, Kill::Kill).await.err(),
+        target.freeze(&container).await.err(),
+        target.thaw(&container).await.err(),
+        target.stop_node("a").await.err(),
+        target.start_node("a").await.err(),
+        target.restart_everything().await.err(),
+        target.new_volumes_belong_to_root().await.err(),
+    ];
+    for refusal in refusals {
+        let words = refusal.expect("refused").to_string();
+        assert!(words.ends_with("is refused"), "{words}");
+    }
 }

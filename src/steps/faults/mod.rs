@@ -28,7 +28,7 @@ pub(super) struct FaultLog {
     ended: Option<Instance>,
     /// By what means data is kept, as Redis said before anything was broken.
     pub(super) means: Option<Means>,
-    /// The node that is gone.
+    /// The node that is gone, or takes no pods.
     node: Option<String>,
     /// The frozen container and its pod.
     frozen: Option<Frozen>,

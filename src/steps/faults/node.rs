@@ -1,7 +1,7 @@
-//! A node lost and given back.
+//! A node lost and given back, and one drained that takes pods again.
 
 use crate::{
-    fault::{self, key_of},
+    fault::{self, FaultError, key_of},
     manifest::json::holds,
     steps::{
         Failure, Step, World,
@@ -9,7 +9,7 @@ use crate::{
         promise::End,
         workload::START,
     },
-    target::Capability,
+    target::{Capability, TargetError},
     wait::{Look, Until},
 };
 use cucumber::{then, when};
@@ -19,13 +19,20 @@ use std::time::Duration;
 /// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
 const NODE_MONITOR: Duration = Duration::from_secs(60);
 
+impl World {
+    async fn redis_and_its_node(&mut self) -> Step<(Value, String)> {
+        let pod = self.redis_pod().await?;
+        let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
+        Ok((pod, node))
+    }
+}
+
 #[when("the node that runs Redis is lost")]
 async fn the_node_is_lost(world: &mut World) -> Step {
     let target = world.target().await?;
     target.capability(Capability::NodeFaults).await?;
     world.redis_is_about_to_end().await?;
-    let pod = world.redis_pod().await?;
-    let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
+    let (pod, node) = world.redis_and_its_node().await?;
     world.a_fault_begins(&format!("node {node} lost"));
     world.fault.node = Some(node.clone());
     world.fault.end = Some(End::NodeLost);
@@ -62,7 +69,7 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                 }
                 if let Some(elsewhere) = pods.iter().find(|pod| holds(pod, "Ready")) {
                     let failure = Failure::violated(format!(
-                        "{} is ready on {}: its volume is not bound to the lost node",
+                        "{} is ready on {}: its volume is not bound to the node that it had",
                         elsewhere["metadata"]["name"], elsewhere["spec"]["nodeName"]
                     ));
                     return Err(failure.pointing_to(Some(redis.role.data.place.clone())));
@@ -83,6 +90,32 @@ async fn the_lost_node_comes_back(world: &mut World) -> Step {
     let node = world.fault.node.take().ok_or_else(|| Failure::broken("no node was lost by an earlier step"))?;
     fault::return_node(target.as_ref(), &node, NODE_MONITOR).await?;
     Ok(())
+}
+
+#[when("the node that runs Redis is drained")]
+async fn the_node_is_drained(world: &mut World) -> Step {
+    let target = world.target().await?;
+    target.capability(Capability::NodeFaults).await?;
+    world.redis_is_about_to_end().await?;
+    let (_, node) = world.redis_and_its_node().await?;
+    world.a_fault_begins(&format!("node {node} drained"));
+    world.fault.node = Some(node.clone());
+    world.fault.end = Some(End::PodDeleted);
+    match fault::drain_node(target.as_ref(), &node).await {
+        // Whoever keeps a pod from being evicted has promised nothing of what becomes of it then.
+        Err(FaultError::Target(TargetError::Refused { key, reason, .. })) if reason.contains("disruption budget") => {
+            let reason = format!("a drain would wait for ever, since {key} may not be evicted: {reason}");
+            Err(Failure::unsupported(Capability::Field("eviction".into()), reason))
+        }
+        drained => Ok(drained?),
+    }
+}
+
+#[when("the drained node takes pods again")]
+async fn the_drained_node_takes_pods_again(world: &mut World) -> Step {
+    let target = world.target().await?;
+    let node = world.fault.node.take().ok_or_else(|| Failure::broken("no node was drained by an earlier step"))?;
+    Ok(fault::uncordon_node(target.as_ref(), &node).await?)
 }
 
 /// How long the cluster takes to see that a node is gone, and then to evict its pods: the pod's own toleration and the slowest usual monitor.

@@ -268,3 +268,11 @@ pub(super) async fn mark_default(client: &Client, kinds: &Kinds, class: &str, ma
     let done = watches::api(client, kind, "").patch(class, &PatchParams::default(), &Patch::Merge(&patch)).await;
     done.map(drop).with_context(|| format!("marking storage class {class}"))
 }
+
+/// Lets a node take pods again.
+pub(super) async fn uncordon(client: &Client, kinds: &Kinds, node: &str) -> anyhow::Result<()> {
+    let kind = kinds.named("Node").context("the cluster serves no nodes")?;
+    let patch = json!({ "spec": { "unschedulable": null } });
+    let done = watches::api(client, kind, "").patch(node, &PatchParams::default(), &Patch::Merge(&patch)).await;
+    done.map(drop).with_context(|| format!("letting node {node} take pods again"))
+}

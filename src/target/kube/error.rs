@@ -32,6 +32,20 @@ pub(super) fn refused(key: &ObjectKey, place: &Place, told: impl FnOnce(String) 
     }
 }
 
+/// What the API server says to an eviction: a budget keeps the pod (429, with the budget as the cause), or two do (500).
+pub(super) fn kept(pod: &ObjectKey, told: impl FnOnce(String) -> String) -> impl FnOnce(kube::Error) -> TargetError {
+    let pod = pod.clone();
+    move |error| match error {
+        kube::Error::Api(status) if status.is_not_found() => TargetError::Missing(pod.to_string()),
+        kube::Error::Api(status) if status.code == 429 || status.message.contains("PodDisruptionBudget") => {
+            let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.message.as_str());
+            let reason = [status.message.as_str()].into_iter().chain(causes).collect::<Vec<_>>().join(" ");
+            TargetError::Refused { key: pod, place: Place::default(), reason: told(reason) }
+        }
+        error => broken(format!("evicting {pod}"), error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,11 @@ pub enum Healing {
         /// Docker's name of it.
         node: String,
     },
+    /// A node was told to take no pods: let it take some again.
+    Uncordon {
+        /// Its name.
+        node: String,
+    },
     /// A storage class was made the default, or not: put the annotation back.
     DefaultClass {
         /// The class.

@@ -1,7 +1,7 @@
 //! Mends what runs left that were killed: what they had broken first, then what they had made.
 
 use super::{
-    cluster::{connect, mark_default, sweep},
+    cluster::{Access, connect, mark_default, sweep, uncordon},
     journal::{self, Healing},
     kinds::Kinds,
     program::{PATIENCE, Program},
@@ -44,6 +44,7 @@ pub async fn mend_all() -> anyhow::Result<Vec<Mended>> {
 fn words(healing: &Healing) -> String {
     match healing {
         Healing::StartNode { node } => format!("node {node} is started again"),
+        Healing::Uncordon { node } => format!("node {node} takes pods again"),
         Healing::DefaultClass { class, default } => {
             format!("storage class {class} is {} the default", if *default { "again" } else { "not" })
         }
@@ -55,12 +56,12 @@ fn words(healing: &Healing) -> String {
 async fn mend(healing: &Healing, all: &[Healing]) -> anyhow::Result<()> {
     match healing {
         Healing::StartNode { node } => Program::find("docker")?.run(&["start", node], PATIENCE).await.map(drop),
+        Healing::Uncordon { node } => {
+            let client = connect(access(all)?).await?;
+            uncordon(&client, &Kinds::discover(&client).await?, node).await
+        }
         Healing::DefaultClass { class, default } => {
-            let access = all.iter().find_map(|other| match other {
-                Healing::DeleteObjects { access, .. } => Some(access),
-                _ => None,
-            });
-            let client = connect(access.context("the journal does not say on which cluster")?).await?;
+            let client = connect(access(all)?).await?;
             mark_default(&client, &Kinds::discover(&client).await?, class, Some(&default.to_string())).await
         }
         Healing::DeleteCluster { tool, name } => source::delete(tool, name).await,
@@ -69,4 +70,13 @@ async fn mend(healing: &Healing, all: &[Healing]) -> anyhow::Result<()> {
             sweep(&client, &Kinds::discover(&client).await?, run).await
         }
     }
+}
+
+/// How the cluster is reached on which a run owes something: its journal tells that first of all.
+fn access(debts: &[Healing]) -> anyhow::Result<&Access> {
+    let told = debts.iter().find_map(|debt| match debt {
+        Healing::DeleteObjects { access, .. } => Some(access),
+        _ => None,
+    });
+    told.context("the journal does not say on which cluster")
 }

@@ -2,6 +2,7 @@
 
 mod client_pod;
 mod cluster;
+mod disturbing;
 mod error;
 mod images;
 mod journal;

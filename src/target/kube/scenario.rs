@@ -1,37 +1,37 @@
 //! The part of a cluster that one scenario has for itself: namespaces and objects under names of its own, and the verbs on them.
 
 use super::{
-    cluster::{Access, Cluster, DEFAULT_CLASS, OBSERVER, gone, mark_default},
-    error::{broken, refused},
-    journal::{Debt, Healing},
+    cluster::{Access, Cluster, gone},
+    disturbing::Disturbed,
+    error::{broken, kept, refused},
     kinds::Kind,
     names::{Names, RUN_LABEL},
-    nodes::Nodes,
     watches::{self, Watches},
 };
 use crate::{
-    manifest::{Container, Object, ObjectKey, Place, Workload, json::condition},
+    manifest::{Container, Object, ObjectKey, Place, Workload},
     target::{
         Applied, Attached, Capability, ContainerRef, ExecOutput, Fixture, Kill, Process, Target, TargetError, Unsupported, WithoutProgram,
         image::Programs,
     },
-    wait::{Look, Until},
 };
 use async_trait::async_trait;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, EvictParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Who owns the fields that we apply.
 const MANAGER: &str = "redis-conformance";
-/// A whole cluster is started anew.
-const RESTART: Duration = Duration::from_secs(300);
 
 /// A scenario on a cluster.
 pub(super) struct Scenario {
@@ -42,25 +42,23 @@ pub(super) struct Scenario {
     /// What containers wrote that were ended.
     pub(super) heard: Mutex<BTreeMap<ContainerRef, Arc<Mutex<Vec<u8>>>>>,
     held: Mutex<Held>,
+    pub(super) disturbed: Mutex<Disturbed>,
     /// Ends what goes through an API server that loses its power.
-    cut: Mutex<CancellationToken>,
-    share: Share,
+    pub(super) cut: Mutex<CancellationToken>,
+    pub(super) share: Share,
 }
 
-/// What this scenario has made, and owes.
+/// What this scenario has made.
 #[derive(Default)]
 struct Held {
     /// Namespaces, as the manifests name them.
     namespaces: BTreeSet<String>,
     /// Objects that are in no namespace: kind and name on the cluster.
     objects: BTreeSet<(String, String)>,
-    stopped: BTreeMap<String, Debt>,
-    /// Default classes that were changed, as they were.
-    classes: BTreeMap<String, (Debt, Option<String>)>,
 }
 
 /// How the cluster is used; given back when this is dropped.
-enum Share {
+pub(super) enum Share {
     WithOthers { _guard: OwnedRwLockReadGuard<()> },
     Alone { _guard: OwnedRwLockWriteGuard<()> },
 }
@@ -77,6 +75,7 @@ impl Scenario {
             frozen: Mutex::default(),
             heard: Mutex::default(),
             held: Mutex::default(),
+            disturbed: Mutex::default(),
             cut: Mutex::default(),
             share,
         }
@@ -106,23 +105,6 @@ impl Scenario {
             return self.namespace(&key.namespace).map(|namespace| (kind, namespace, key.name.clone()));
         }
         Some((kind, String::new(), self.names.cluster_scoped(&key.kind, &key.name)))
-    }
-
-    /// Whether this scenario may disturb the whole cluster.
-    fn may_disturb(&self, capability: Capability) -> Result<(), Unsupported> {
-        let reason = if !self.cluster.owned {
-            "others use this cluster; kind and k3d make one that may be disturbed"
-        } else if matches!(self.share, Share::WithOthers { .. }) {
-            "other scenarios run on this cluster at the same time; tag the scenario @disruptive, and it runs alone"
-        } else {
-            return Ok(());
-        };
-        Err(Unsupported { capability, reason: reason.into() })
-    }
-
-    fn nodes(&self) -> Result<&Nodes, Unsupported> {
-        let reason = || "nobody can be asked to stop or start the nodes of this cluster".into();
-        self.cluster.nodes.as_ref().ok_or_else(|| Unsupported { capability: Capability::NodeFaults, reason: reason() })
     }
 
     async fn put(&self, object: &Object, absent: &BTreeSet<String>, applied: &mut Applied) -> Result<(), TargetError> {
@@ -189,14 +171,6 @@ impl Scenario {
         applied.without_program.sort();
         applied.without_program.dedup();
         Ok(())
-    }
-
-    async fn heal(&self, healing: Healing) -> Result<Debt, TargetError> {
-        self.cluster.journal.owes(healing).map_err(|error| broken("writing down what must be mended", error))
-    }
-
-    fn healed(&self, debt: Debt) -> Result<(), TargetError> {
-        self.cluster.journal.healed(debt).map_err(|error| broken("writing down what is mended", error))
     }
 }
 
@@ -315,18 +289,30 @@ impl Target for Scenario {
         }
     }
 
+    async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError> {
+        let namespace = self.namespace(&pod.namespace).ok_or_else(|| TargetError::Missing(pod.to_string()))?;
+        let pods: Api<Pod> = Api::namespaced(self.cluster.client.clone(), &namespace);
+        let evicted = pods.evict(&pod.name, &EvictParams::default()).await;
+        evicted.map(drop).map_err(kept(pod, |reason| self.names.words(&reason)))
+    }
+
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
         let missing = || TargetError::Missing(key.to_string());
         let (kind, namespace, name) = self.find(key).ok_or_else(missing)?;
-        if self.is_of_the_cluster(kind, key, &name) {
-            self.changes_class(key, patch).await?;
+        let of_the_cluster = self.is_of_the_cluster(kind, key, &name);
+        if of_the_cluster {
+            self.will_change_the_cluster(key, patch).await?;
         }
         let done = watches::api(&self.cluster.client, kind, &namespace)
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .map_err(refused(key, &Place::default(), |reason| self.names.words(&reason)))?;
         self.watches.seen(kind, &namespace, done.metadata.resource_version.as_deref()).await?;
-        Ok(self.names.incoming(watches::json(&done, kind)))
+        let done = watches::json(&done, kind);
+        if of_the_cluster {
+            self.has_changed_the_cluster(&done)?;
+        }
+        Ok(self.names.incoming(done))
     }
 
     async fn exec(&self, container: &ContainerRef, command: &[&str], stdin: &[u8]) -> Result<ExecOutput, TargetError> {
@@ -366,45 +352,15 @@ impl Target for Scenario {
     }
 
     async fn stop_node(&self, node: &str) -> Result<(), TargetError> {
-        self.capability(Capability::NodeFaults).await?;
-        let debt = self.heal(Healing::StartNode { node: node.into() }).await?;
-        self.held().stopped.insert(node.into(), debt);
-        self.nodes()?.power_off(&[node]).await
+        self.take_power(&[node]).await
     }
 
     async fn start_node(&self, node: &str) -> Result<(), TargetError> {
-        self.nodes()?.power_on(&[node]).await?;
-        let debt = self.held().stopped.remove(node);
-        debt.map_or(Ok(()), |debt| self.healed(debt))
+        self.give_power(&[node]).await
     }
 
-    /// Takes the power of all nodes but the clients', and gives it back: pods are started again in place, from what the nodes' disks kept.
     async fn restart_everything(&self) -> Result<(), TargetError> {
-        self.capability(Capability::NodeFaults).await?;
-        let nodes: Vec<Value> = self.list("Node", None).await?;
-        let nodes = nodes.iter().filter(|node| node["metadata"]["labels"][OBSERVER].is_null());
-        let names: Vec<&str> = nodes.filter_map(|node| node["metadata"]["name"].as_str()).collect();
-        let mut debts = Vec::new();
-        for name in &names {
-            debts.push(self.heal(Healing::StartNode { node: (*name).to_owned() }).await?);
-        }
-        self.nodes()?.power_off(&names).await?;
-        let off = SystemTime::now();
-        std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
-        self.watches.forget();
-        self.nodes()?.power_on(&names).await?;
-        for debt in debts {
-            self.healed(debt)?;
-        }
-        Until::within(RESTART)
-            .on(self.changes())
-            .met("every node to tell that it is there again", || async {
-                let now = self.list("Node", None).await?;
-                let silent: Vec<&str> =
-                    now.iter().filter(|node| !has_spoken(node, off)).filter_map(|it| it["metadata"]["name"].as_str()).collect();
-                Ok(if silent.is_empty() { Look::Ready(()) } else { Look::NotYet(format!("not from {}", silent.join(", "))) })
-            })
-            .await
+        self.restart_nodes().await
     }
 
     async fn client(&self, namespace: &str) -> Result<ContainerRef, TargetError> {
@@ -424,21 +380,13 @@ impl Target for Scenario {
     }
 
     async fn down(&self) -> Result<(), TargetError> {
-        let Held { namespaces, objects, stopped, classes } = std::mem::take(&mut *self.held());
-        let mut first = Ok(());
+        let Held { namespaces, objects } = std::mem::take(&mut *self.held());
+        let mut first = self.put_back().await;
         let mut note = |done: Result<(), TargetError>| {
             if first.is_ok() {
                 first = done;
             }
         };
-        for (node, debt) in stopped {
-            let started = async { self.nodes()?.power_on(&[&node]).await };
-            note(started.await.and_then(|()| self.healed(debt)));
-        }
-        for (class, (debt, value)) in classes {
-            let marked = mark_default(&self.cluster.client, &self.cluster.kinds, &class, value.as_deref()).await;
-            note(marked.map_err(|error| broken("putting the default class back", error)).and_then(|()| self.healed(debt)));
-        }
         for namespace in &namespaces {
             note(self.cluster.let_go(&self.names.namespace(namespace)).await);
         }
@@ -459,28 +407,9 @@ impl Scenario {
     fn is_of_the_cluster(&self, kind: &Kind, key: &ObjectKey, name: &str) -> bool {
         !kind.namespaced && key.kind != "Namespace" && !self.held().objects.contains(&(key.kind.clone(), name.to_owned()))
     }
-
-    /// Objects of the whole cluster stay as they are, but for the mark of the default storage class, which is put back.
-    async fn changes_class(&self, key: &ObjectKey, patch: &Value) -> Result<(), TargetError> {
-        let mark = |object: &Value| object["metadata"]["annotations"].get(DEFAULT_CLASS).cloned();
-        let only_mark = key.kind == "StorageClass" && mark(patch).is_some();
-        if !only_mark {
-            return Err(not_ours(key));
-        }
-        self.may_disturb(Capability::StorageClasses)?;
-        if self.held().classes.contains_key(&key.name) {
-            return Ok(());
-        }
-        let class = self.get(key).await?.ok_or_else(|| TargetError::Missing(key.to_string()))?;
-        let was = mark(&class).and_then(|mark| mark.as_str().map(ToOwned::to_owned));
-        let default = was.as_deref() == Some("true");
-        let debt = self.heal(Healing::DefaultClass { class: key.name.clone(), default }).await?;
-        self.held().classes.insert(key.name.clone(), (debt, was));
-        Ok(())
-    }
 }
 
-fn not_ours(key: &ObjectKey) -> TargetError {
+pub(super) fn not_ours(key: &ObjectKey) -> TargetError {
     let reason = format!("{key} belongs to the whole cluster and not to this scenario");
     TargetError::Refused { key: key.clone(), place: Place::default(), reason }
 }
@@ -498,12 +427,4 @@ fn leave_out(outgoing: &mut Value, workload: &Workload<'_>, absent: &BTreeSet<St
             container["imagePullPolicy"] = "Never".into();
         }
     }
-}
-
-/// Whether a node is Ready and has said so since then.
-fn has_spoken(node: &Value, since: SystemTime) -> bool {
-    let observer = !node["metadata"]["labels"][OBSERVER].is_null();
-    let Some(ready) = condition(node, "Ready") else { return false };
-    let spoke = ready["lastHeartbeatTime"].as_str().and_then(crate::time::read);
-    ready["status"] == "True" && (observer || spoke.is_some_and(|spoke| spoke > since))
 }

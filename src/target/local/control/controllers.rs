@@ -3,6 +3,7 @@
 mod claims;
 mod daemon_set;
 mod deployment;
+pub(super) mod disruption;
 mod endpoints;
 mod garbage;
 mod job;
@@ -56,6 +57,7 @@ pub(super) fn look(context: &Context<'_>) -> Option<Duration> {
         stateful_set::look,
         daemon_set::look,
         job::look,
+        disruption::look,
         scheduler::look,
         claims::look,
         endpoints::look,

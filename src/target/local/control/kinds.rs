@@ -84,7 +84,7 @@ pub(super) const KINDS: &[Kind] = &[
     typed::<Job>("Job", "batch/v1", Served),
     typed::<Event>("Event", "v1", Served),
     typed::<CronJob>("CronJob", "batch/v1", Kept("its jobs are not started")),
-    typed::<PodDisruptionBudget>("PodDisruptionBudget", "policy/v1", Kept("there are no evictions here that it could refuse")),
+    typed::<PodDisruptionBudget>("PodDisruptionBudget", "policy/v1", Served),
     typed::<ResourceQuota>("ResourceQuota", "v1", Kept("quotas are not counted")),
     typed::<Ingress>("Ingress", "networking.k8s.io/v1", OUTSIDE),
     kind("IngressClass", "networking.k8s.io/v1", OUTSIDE),

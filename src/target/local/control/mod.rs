@@ -9,6 +9,7 @@ mod controllers;
 mod defaults;
 mod deletion;
 mod events;
+mod eviction;
 mod faults;
 mod fields;
 mod json;
@@ -117,6 +118,10 @@ impl Target for LocalTarget {
 
     async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError> {
         verbs::delete(&self.cluster, key, grace)
+    }
+
+    async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError> {
+        verbs::evict(&self.cluster, pod)
     }
 
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {

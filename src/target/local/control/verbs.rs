@@ -7,7 +7,7 @@ use super::{
     },
     apply,
     cluster::{Cluster, OBSERVER},
-    deletion,
+    deletion, eviction,
     json::{self, key_of, text},
     kubelet::Instance,
     merge, pods,
@@ -39,6 +39,12 @@ pub(super) fn delete(cluster: &Cluster, key: &ObjectKey, grace: Option<Duration>
     let object = cluster.store.get(key).ok_or_else(|| TargetError::Missing(key.to_string()))?;
     deletion::delete(&cluster.store, &object, grace.map(|grace| grace.as_secs()));
     Ok(())
+}
+
+/// Evicts a pod.
+pub(super) fn evict(cluster: &Cluster, key: &ObjectKey) -> Result<(), TargetError> {
+    let pod = cluster.store.get(key).ok_or_else(|| TargetError::Missing(key.to_string()))?;
+    eviction::evict(&cluster.store, &pod).map_err(refused(key))
 }
 
 /// Patches an object.

@@ -1,0 +1,127 @@
+//! Budgets: how many of the pods that they select are healthy, and how many may be taken away on purpose.
+
+use super::{
+    super::{
+        json::{self, labels, number, text},
+        pods,
+        store::Store,
+    },
+    Context,
+};
+use crate::manifest::selector;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+pub(super) fn look(context: &Context<'_>) {
+    for budget in context.store.list("PodDisruptionBudget", None) {
+        let Standing { expected, healthy, desired } = Standing::of(context.store, &budget);
+        let allowed = Standing { expected, healthy, desired }.allowed();
+        context.update(&budget, |budget| {
+            budget["status"] = json!({
+                "observedGeneration": budget["metadata"]["generation"], "expectedPods": expected, "currentHealthy": healthy,
+                "desiredHealthy": desired, "disruptionsAllowed": allowed
+            });
+        });
+    }
+}
+
+/// How a budget stands, in pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Standing {
+    /// As many as there should be.
+    pub(in super::super) expected: i64,
+    /// Ready, and not being deleted.
+    pub(in super::super) healthy: i64,
+    /// As many must stay.
+    pub(in super::super) desired: i64,
+}
+
+impl Standing {
+    /// As the disruption controller reckons: <https://kubernetes.io/docs/tasks/run-application/configure-pdb/>. A share is rounded up.
+    pub(in super::super) fn of(store: &Store, budget: &Value) -> Self {
+        let selected = selected(store, budget);
+        let healthy = count(selected.iter().filter(|pod| pods::is_ready(pod) && !pods::is_terminating(pod)).count());
+        let asked = |field: &str| budget["spec"].get(field).filter(|value| !value.is_null());
+        let (expected, desired) = match (asked("maxUnavailable"), asked("minAvailable")) {
+            (Some(most), _) => {
+                let expected = scale(store, &selected);
+                (expected, (expected - share(most, expected)).max(0))
+            }
+            (None, Some(least)) if least.is_number() => (count(selected.len()), share(least, 0)),
+            (None, least) => {
+                let expected = scale(store, &selected);
+                // Neither field: one must stay.
+                (expected, least.map_or(1, |least| share(least, expected)))
+            }
+        };
+        Self { expected, healthy, desired }
+    }
+
+    /// How many more may be taken away now.
+    pub(in super::super) fn allowed(self) -> i64 {
+        if self.expected > 0 { (self.healthy - self.desired).max(0) } else { 0 }
+    }
+}
+
+/// The budgets that select a pod.
+pub(in super::super) fn budgets_of(store: &Store, pod: &Value) -> Vec<Arc<Value>> {
+    let budgets = store.list("PodDisruptionBudget", Some(text(pod, "/metadata/namespace")));
+    budgets.into_iter().filter(|budget| selector::matches(&budget["spec"]["selector"], labels(pod))).collect()
+}
+
+fn selected(store: &Store, budget: &Value) -> Vec<Arc<Value>> {
+    let all = store.list("Pod", Some(text(budget, "/metadata/namespace")));
+    let chosen = |pod: &Arc<Value>| !pods::is_finished(pod) && selector::matches(&budget["spec"]["selector"], labels(pod));
+    all.into_iter().filter(chosen).collect()
+}
+
+/// As many pods as their controllers are to have: a ReplicaSet's own, or those of the Deployment above it.
+fn scale(store: &Store, selected: &[Arc<Value>]) -> i64 {
+    let mut scales = BTreeMap::new();
+    for pod in selected {
+        let namespace = text(pod, "/metadata/namespace");
+        let above = |object: &Value| {
+            let owner = json::controller(object)?;
+            store.get(&json::key_of(text(owner, "/kind"), namespace, text(owner, "/name")))
+        };
+        let Some(owner) = above(pod) else { continue };
+        let top = above(&owner).unwrap_or(owner);
+        scales.insert(text(&top, "/metadata/uid").to_owned(), number(&top, "/spec/replicas").unwrap_or(1));
+    }
+    scales.values().sum()
+}
+
+/// A number of pods, or a share of `all` of them.
+fn share(asked: &Value, all: i64) -> i64 {
+    let percent = asked.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
+    match percent {
+        Some(percent) => (all * percent + 99) / 100,
+        None => asked.as_i64().unwrap_or(0),
+    }
+}
+
+fn count(pods: usize) -> i64 {
+    i64::try_from(pods).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(json!(2), 5, 2)]
+    #[case(json!("50%"), 3, 2)]
+    #[case(json!("100%"), 3, 3)]
+    #[case(json!("0%"), 3, 0)]
+    fn a_share_is_rounded_up(#[case] asked: Value, #[case] all: i64, #[case] pods: i64) {
+        assert_eq!(share(&asked, all), pods);
+    }
+
+    #[test]
+    fn nothing_is_allowed_of_what_should_not_be_there() {
+        assert_eq!(Standing { expected: 3, healthy: 3, desired: 2 }.allowed(), 1);
+        assert_eq!(Standing { expected: 3, healthy: 1, desired: 2 }.allowed(), 0);
+        assert_eq!(Standing { expected: 0, healthy: 1, desired: 0 }.allowed(), 0);
+    }
+}
