@@ -6,6 +6,8 @@
 mod admission;
 #[path = "control/containers.rs"]
 mod containers;
+#[path = "support/node.rs"]
+mod entering;
 #[path = "support/libtest.rs"]
 mod libtest;
 #[path = "control/nodes.rs"]
@@ -44,7 +46,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {
-    image::multicall().or_else(|| node::dispatch(run)).unwrap_or_else(libtest::enter)
+    image::multicall().or_else(|| node::dispatch(run)).unwrap_or_else(entering::enter)
 }
 
 fn run(arguments: Vec<OsString>) -> ExitCode {

@@ -6,6 +6,8 @@
 mod commands;
 #[path = "runtime/containers.rs"]
 mod containers;
+#[path = "support/node.rs"]
+mod entering;
 #[path = "support/libtest.rs"]
 mod libtest;
 #[path = "runtime/measures.rs"]
@@ -42,7 +44,7 @@ macro_rules! tests {
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    node::dispatch(run).unwrap_or_else(libtest::enter)
+    node::dispatch(run).unwrap_or_else(entering::enter)
 }
 
 /// `--ignored` measures; `--exit`, `--wait` and `--stubborn` are what a run does that one of the tests has started.

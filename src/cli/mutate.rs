@@ -100,7 +100,7 @@ impl Mutate {
         let mutation = Mutation { baseline, mutants: results, interrupted };
         print(&match self.format {
             TableFormat::Text => mutation_text(&mutation, took, &Style::of(&io::stdout(), arguments.color)),
-            TableFormat::Json => mutation_json(&mutation, took, env!("CARGO_PKG_VERSION")),
+            TableFormat::Json => mutation_json(&mutation, &what.place().target, took, env!("CARGO_PKG_VERSION")),
         })?;
         tell(&format!("evidence: {}", nearby(&folder)));
         closed?;

@@ -88,6 +88,7 @@ impl What {
                 arguments.extend([name.to_owned(), path.display().to_string()]);
             }
         }
+        arguments.extend(self.place.chosen_by());
         arguments
     }
 

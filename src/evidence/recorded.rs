@@ -5,7 +5,7 @@
 use super::Evidence;
 use crate::{
     manifest::{Object, ObjectKey},
-    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError, Unsupported},
+    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError},
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
         self.inner.name()
     }
 
-    async fn capability(&self, capability: Capability) -> Result<(), Unsupported> {
+    async fn capability(&self, capability: Capability) -> Result<(), TargetError> {
         let began = Instant::now();
         let of = capability.to_string().into();
         let result = self.inner.capability(capability).await;

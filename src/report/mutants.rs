@@ -60,12 +60,13 @@ pub fn mutation_text(mutation: &Mutation, took: Duration, style: &Style) -> Stri
     out
 }
 
-/// The same as JSON.
+/// The same as JSON, with the target on which they were tried.
 #[must_use]
-pub fn mutation_json(mutation: &Mutation, took: Duration, version: &str) -> String {
+pub fn mutation_json(mutation: &Mutation, target: &str, took: Duration, version: &str) -> String {
     text(&json!({
         "schema": SCHEMA,
         "tool": Tool { name: env!("CARGO_PKG_NAME"), version },
+        "target": target,
         "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "exit": ExitCode::from(mutation.exit()),
         "interrupted": mutation.interrupted,

@@ -1,6 +1,6 @@
 //! A target for tests of what stands above targets.
 
-use super::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError, Unsupported};
+use super::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError};
 use crate::manifest::{Object, ObjectKey};
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ impl Target for Fake {
     fn name(&self) -> &'static str {
         "fake"
     }
-    async fn capability(&self, _: Capability) -> Result<(), Unsupported> {
+    async fn capability(&self, _: Capability) -> Result<(), TargetError> {
         Ok(())
     }
     async fn apply(&self, _: &[Object]) -> Result<Applied, TargetError> {

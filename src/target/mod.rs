@@ -170,8 +170,9 @@ pub trait Target: Send + Sync {
     /// For the report only.
     fn name(&self) -> &'static str;
 
-    /// Whether the target can do this here and now; found by trying, not by the target's name.
-    async fn capability(&self, capability: Capability) -> Result<(), Unsupported>;
+    /// Whether the target can do this here and now; found by trying, not by the target's name. [`TargetError::Unsupported`] where it cannot,
+    /// anything else where that could not be found out.
+    async fn capability(&self, capability: Capability) -> Result<(), TargetError>;
 
     /// Server-side apply of all objects; controllers then do their part in the background.
     async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError>;

@@ -168,7 +168,7 @@ impl Target for Fake {
         "fake"
     }
 
-    async fn capability(&self, _: Capability) -> Result<(), Unsupported> {
+    async fn capability(&self, _: Capability) -> Result<(), TargetError> {
         Ok(())
     }
 

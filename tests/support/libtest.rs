@@ -1,18 +1,6 @@
-//! Speaks as libtest does, for tests with a `main` of their own: the node must be entered before any thread exists.
+//! Speaks as libtest does, for tests with a `main` of their own.
 
-use redis_conformance::target::local::node;
 use std::{process::ExitCode, time::Duration};
-
-/// Enters the node with this process' arguments.
-pub(crate) fn enter() -> ExitCode {
-    match node::enter(std::env::args_os().skip(1).collect()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(3)
-        }
-    }
-}
 
 /// The tests that the words mean: parts of names, whole ones with `--exact`; other options are taken and change nothing.
 /// `None` where `--list` only wants them listed.

@@ -1,6 +1,7 @@
-//! Reads the reports that `ci/bench/run` has made and prints the tables; it measures nothing itself.
+//! Reads the reports that `ci/bench/run` and `ci/bench/kind` have made and prints the tables; it measures nothing itself.
 
 mod chain;
+mod pods;
 mod report;
 
 use anyhow::{Context as _, Result};
@@ -13,11 +14,16 @@ const PERSISTENCE: &str = "the pod is deleted in order";
 const SLOWEST: usize = 3;
 
 fn main() -> ExitCode {
-    let Some(reports) = env::args_os().nth(1) else {
-        eprintln!("usage: redis-conformance-bench DIRECTORY (ci/bench/run makes it)");
-        return ExitCode::from(2);
+    let words: Vec<_> = env::args_os().skip(1).collect();
+    let tables = match &words[..] {
+        [reports] => tables(Path::new(reports)),
+        [kind, reports] if kind == "--kind" => of_kind(Path::new(reports)),
+        _ => {
+            eprintln!("usage: redis-conformance-bench [--kind] DIRECTORY (ci/bench/run or ci/bench/kind makes it)");
+            return ExitCode::from(2);
+        }
     };
-    match tables(Path::new(&reports)) {
+    match tables {
         Ok(tables) => {
             print!("{tables}");
             ExitCode::SUCCESS
@@ -35,6 +41,20 @@ fn tables(reports: &Path) -> Result<String> {
     let pod = reports.join("pod.txt");
     let pod = fs::read_to_string(&pod).with_context(|| pod.display().to_string())?;
     Ok([the_whole(&whole), the_persistence_scenario(&persistence), the_start_of_a_pod(&pod), the_scenarios(&whole)].join("\n"))
+}
+
+fn of_kind(reports: &Path) -> Result<String> {
+    let kind = Report::read(&reports.join("kind.json"))?;
+    let event = reports.join("event.txt");
+    let event = fs::read_to_string(&event).with_context(|| event.display().to_string())?;
+    let measured: String = event.lines().filter(|line| line.starts_with("event to step")).map(|line| format!("  {line}\n")).collect();
+    anyhow::ensure!(!measured.is_empty(), "the measure of events has printed nothing");
+    let whole = format!(
+        "verify mcp agentsmith on kind ({})\n  wall time beyond the cluster's creation      {:>8}   budget 600 s\n",
+        kind.reason,
+        seconds(kind.took)
+    );
+    Ok([whole, format!("the API server's events\n{measured}"), pods::table(&kind.scenarios)].join("\n"))
 }
 
 fn the_whole(report: &Report) -> String {

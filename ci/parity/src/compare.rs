@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn mutants(local: &[(&str, Value)], kind: &[(&str, Value)]) -> [Report; 2] {
-        let report = |target, mutants| Report::of(&mutated(mutants), Half::Mutants, target);
+        let report = |target: Target, mutants| Report::of(&mutated(&target.to_string(), mutants), Half::Mutants, target);
         [report(Target::Local, local), report(Target::Kind, kind)].map(|report| report.expect("a report"))
     }
 

@@ -220,7 +220,10 @@ mod tests {
                 report(&verified("local", &local), Half::Scenarios, Target::Local),
                 report(&verified("kind", &kind), Half::Scenarios, Target::Kind),
             ],
-            [report(&mutated(&mutants_local), Half::Mutants, Target::Local), report(&mutated(&mutants_kind), Half::Mutants, Target::Kind)],
+            [
+                report(&mutated("local", &mutants_local), Half::Mutants, Target::Local),
+                report(&mutated("kind", &mutants_kind), Half::Mutants, Target::Kind),
+            ],
         ]
     }
 

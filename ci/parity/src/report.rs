@@ -162,13 +162,13 @@ impl Report {
         ensure!(report["exit"]["code"].as_u64() != Some(BUG), "its run met a bug of ours");
         let (run, entries) = match half {
             Half::Scenarios => {
-                let ran_on = text_of(&report["run"], "target").context("it is no report of verify")?;
-                ensure!(ran_on == target.to_string(), "its target is {ran_on}, not {target}");
                 let guarantees = report["guarantees"].as_array().context("it is no report of verify")?;
                 (&report["run"], guarantees.iter().flat_map(|guarantee| guarantee["scenarios"].as_array().into_iter().flatten()).collect())
             }
             Half::Mutants => (report, report["mutants"].as_array().context("it is no report of mutate")?.iter().collect::<Vec<_>>()),
         };
+        let ran_on = text_of(run, "target")?;
+        ensure!(ran_on == target.to_string(), "its target is {ran_on}, not {target}");
         ensure!(run["interrupted"].as_bool() == Some(false), "its run was interrupted");
         let took = run["took_ms"].as_u64().map(Duration::from_millis).context("it tells no time")?;
         let mut entries = entries.into_iter().map(|value| Entry::of(value, half)).collect::<Result<Vec<_>>>()?;
@@ -260,7 +260,7 @@ pub(crate) mod tests {
     }
 
     /// A report of mutants of one guarantee, as `mutate` writes it.
-    pub(crate) fn mutated(mutants: &[(&str, Value)]) -> Value {
+    pub(crate) fn mutated(target: &str, mutants: &[(&str, Value)]) -> Value {
         let mutant = |(name, fate): &(&str, Value)| {
             let mut mutant = json!({ "system": "mcp", "guarantee": "A-1", "mutant": name });
             merge(&mut mutant, fate);
@@ -268,6 +268,7 @@ pub(crate) mod tests {
         };
         json!({
             "schema": 1,
+            "target": target,
             "took_ms": 190_000,
             "interrupted": false,
             "exit": { "code": 0 },
@@ -317,7 +318,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_mutants_reason_begins_with_what_the_target_lacks() {
-        let report = Report::of(&mutated(&[("m", undecided())]), Half::Mutants, Target::Local).expect("a report");
+        let report = Report::of(&mutated("local", &[("m", undecided())]), Half::Mutants, Target::Local).expect("a report");
         assert_eq!(report.entries[0].capability, "power-loss");
     }
 

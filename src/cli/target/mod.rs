@@ -50,6 +50,23 @@ fn known(name: &str) -> Result<String, String> {
 }
 
 impl Place {
+    /// The arguments that lead to the same place; none to this machine, which is where a run happens if nobody says otherwise. A cluster
+    /// that was made for the run is gone, and another is made for the next.
+    pub(super) fn chosen_by(&self) -> Vec<String> {
+        if self.is_local() {
+            return Vec::new();
+        }
+        let file = self.kubeconfig.as_ref().map(|path| path.display().to_string());
+        let named = [
+            ("--target", Some(&self.target)),
+            ("--cluster-name", self.cluster_name.as_ref()),
+            ("--context", self.context.as_ref()),
+            ("--kubeconfig", file.as_ref()),
+            ("--client-image", self.client_image.as_ref()),
+        ];
+        named.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?.clone()])).flatten().collect()
+    }
+
     /// Whether the run is to happen in the node, apart from the rest of this machine.
     pub(super) fn is_local(&self) -> bool {
         self.target == "local"

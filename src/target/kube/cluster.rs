@@ -80,7 +80,7 @@ pub struct Cluster {
     pub(super) has_observer: bool,
     pub(super) images: Images,
     pub(super) journal: Arc<Journal>,
-    pub(super) probed: OnceCell<Result<Probed, String>>,
+    pub(super) probed: OnceCell<Probed>,
     /// Held for reading by scenarios that share the cluster, for writing by one that disturbs it.
     pub(super) gate: Arc<RwLock<()>>,
     scenarios: AtomicUsize,

@@ -25,8 +25,8 @@ const RESTART: Duration = Duration::from_secs(300);
 /// What is to be put back.
 #[derive(Default)]
 pub(super) struct Disturbed {
-    /// Nodes without power.
-    stopped: BTreeMap<String, Debt>,
+    /// Nodes without power, as they were stopped together.
+    stopped: Vec<(Debt, Vec<String>)>,
     /// Nodes that take no pods.
     cordoned: BTreeMap<String, Debt>,
     /// Default classes that were changed, as they were.
@@ -66,21 +66,26 @@ impl Scenario {
     /// Takes power from nodes.
     pub(super) async fn take_power(&self, nodes: &[&str]) -> Result<(), TargetError> {
         self.capability(Capability::NodeFaults).await?;
-        for node in nodes {
-            let debt = self.heal(Healing::StartNode { node: (*node).into() })?;
-            self.disturbed().stopped.insert((*node).into(), debt);
-        }
-        self.nodes()?.power_off(nodes).await
+        let nodes = self.nodes()?.by_address(nodes).await?;
+        let debt = self.heal(Healing::StartNodes { nodes: nodes.clone() })?;
+        self.disturbed().stopped.push((debt, nodes.clone()));
+        self.nodes()?.power_off(&nodes.iter().map(String::as_str).collect::<Vec<_>>(), &self.cluster.journal).await
     }
 
-    /// Gives it back.
+    /// Gives it back to all nodes that were stopped with one of these.
     pub(super) async fn give_power(&self, nodes: &[&str]) -> Result<(), TargetError> {
-        self.nodes()?.power_on(nodes).await?;
-        for node in nodes {
-            let debt = self.disturbed().stopped.remove(*node);
-            debt.map_or(Ok(()), |debt| self.healed(debt))?;
+        let is_meant = |stopped: &[String]| stopped.iter().any(|node| nodes.contains(&node.as_str()));
+        let back: Vec<_> = self.disturbed().stopped.iter().filter(|(_, stopped)| is_meant(stopped)).cloned().collect();
+        for (debt, nodes) in back {
+            self.power_on(debt, &nodes).await?;
+            self.disturbed().stopped.retain(|(other, _)| *other != debt);
         }
         Ok(())
+    }
+
+    async fn power_on(&self, debt: Debt, nodes: &[String]) -> Result<(), TargetError> {
+        self.nodes()?.power_on(&nodes.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        self.healed(debt)
     }
 
     /// Takes the power of all nodes but the clients', and gives it back: pods are started again in place, from what the nodes' disks kept.
@@ -150,9 +155,8 @@ impl Scenario {
                 first = done;
             }
         };
-        for (node, debt) in stopped {
-            let started = async { self.nodes()?.power_on(&[&node]).await };
-            note(started.await.and_then(|()| self.healed(debt)));
+        for (debt, nodes) in stopped {
+            note(self.power_on(debt, &nodes).await);
         }
         for (node, debt) in cordoned {
             let freed = uncordon(client, kinds, &node).await;

@@ -8,8 +8,13 @@ use crate::{
 /// What this cluster forbids beside Kubernetes itself: that says nothing about the manifests elsewhere.
 const HOUSE_RULES: &[&str] = &["exceeded quota", "admission webhook", "ValidatingAdmissionPolicy", "violates PodSecurity"];
 
-/// Something of the cluster does not work.
+/// Something of the cluster does not work. Of what the API server answers its own words are told, and not how the library holds them.
 pub(super) fn broken(doing: impl Into<String>, cause: impl Into<anyhow::Error>) -> TargetError {
+    let cause = match cause.into().downcast::<kube::Error>() {
+        Ok(kube::Error::Api(status)) => anyhow::anyhow!("the API server says: {} ({} {})", status.message, status.code, status.reason),
+        Ok(error) => error.into(),
+        Err(other) => other,
+    };
     TargetError::broken(doing, cause)
 }
 
@@ -51,6 +56,14 @@ mod tests {
     use super::*;
     use kube::core::Status;
     use rstest::rstest;
+
+    #[test]
+    fn what_the_server_answers_is_told_in_its_own_words() {
+        let words = "pods \"a\" is forbidden: exceeded quota: small";
+        let error = kube::Error::Api(Status::failure(words, "Forbidden").with_code(403).boxed());
+        let told = format!("{:#}", anyhow::Error::from(broken("making a pod", error)));
+        assert_eq!(told, format!("making a pod: the API server says: {words} (403 Forbidden)"));
+    }
 
     #[rstest]
     #[case::the_object_is_wrong(422, "Invalid", "Deployment.apps \"a\" is invalid: spec.replicas: must be positive", "refused")]

@@ -1,17 +1,19 @@
 //! Which images the cluster can run. To a cluster of ours they are brought; elsewhere each is tried once a run, by a pod that needs
 //! nothing of the image but its being there.
 
-use super::{cluster::Cluster, error::broken, source::Source, watches};
+use super::{
+    cluster::Cluster,
+    error::broken,
+    our_pod::{NOBODY, OurPod, restricted, unscheduled, without_image},
+    source::Source,
+};
 use crate::{
+    manifest::{Object, Place},
     target::{
         TargetError,
         image::{Programs, archive},
     },
-    wait::{Look, Until},
-};
-use kube::{
-    api::{DeleteParams, PostParams},
-    core::DynamicObject,
+    wait::Look,
 };
 use serde_json::{Value, json};
 use std::{
@@ -84,76 +86,33 @@ impl Cluster {
     }
 
     async fn try_image(&self, image: &str, policy: &str) -> Result<Result<(), String>, TargetError> {
-        let namespace = self.own_namespace().await?;
-        let kind = self.kind("Pod")?;
-        let pods = watches::api(&self.client, kind, &namespace);
         let mut container = json!({
             // What no image holds: that it cannot be started is proof that the image is there.
             "name": "probe", "image": image, "command": ["/redis-conformance/no-such-program"],
-            "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
             "resources": { "requests": { "cpu": "1m", "memory": "1Mi" }, "limits": { "cpu": "100m", "memory": "32Mi" } },
         });
         if !policy.is_empty() {
             container["imagePullPolicy"] = policy.into();
         }
-        let pod: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "generateName": "image-" },
-            "spec": {
-                "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
-                "securityContext": { "runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": { "type": "RuntimeDefault" } },
-                "containers": [container],
-            }
-        }))
-        .map_err(|error| broken("trying an image", error))?;
-        self.account_is_there(&namespace).await?;
-        let made = pods.create(&PostParams::default(), &pod).await.map_err(|error| broken(format!("trying image {image}"), error))?;
-        let name = made.metadata.name.unwrap_or_default();
-        let watch = watches::Watches::new(self.client.clone());
-        let found = Until::within(PULL)
-            .on(watch.changes())
-            .met::<_, TargetError, _>(format!("image {image} to be there or not"), || async {
-                let pod = watch.get(kind, &namespace, &name).await?;
-                Ok(pod.map_or_else(|| Look::NotYet("no pod yet".into()), |pod| judge(&pod)))
-            })
-            .await;
-        if let Err(error) = pods.delete(&name, &DeleteParams::default().grace_period(0)).await {
-            tracing::debug!(%error, "the pod that tried an image ends with its namespace");
-        }
+        let name = format!("image-{}", &Object::made(json!([image, policy]), Place::default()).hash()[..12]);
+        let pod = OurPod::make(self, &self.own_namespace().await?, restricted(&name, NOBODY, container)).await?;
+        let found = pod.met(PULL, &format!("image {image} to be there or not"), judge).await;
+        pod.end().await?;
         found
-    }
-
-    /// A pod is refused as long as its namespace has no service account.
-    pub(super) async fn account_is_there(&self, namespace: &str) -> Result<(), TargetError> {
-        let kind = self.kind("ServiceAccount")?;
-        let watch = watches::Watches::new(self.client.clone());
-        Until::within(Duration::from_secs(30))
-            .on(watch.changes())
-            .met(format!("namespace {namespace} to have its service account"), || async {
-                let there = watch.get(kind, namespace, "default").await?.is_some();
-                Ok(if there { Look::Ready(()) } else { Look::NotYet("none".into()) })
-            })
-            .await
     }
 }
 
 /// What the kubelet says to a container whose program is in no image.
 fn judge(pod: &Value) -> Look<Result<(), String>> {
+    if let Some(reason) = without_image(pod) {
+        return Look::Ready(Err(reason.to_owned()));
+    }
     let state = &pod["status"]["containerStatuses"][0]["state"];
-    let reason = state["waiting"]["reason"].as_str().unwrap_or_default();
-    let message = || state["waiting"]["message"].as_str().unwrap_or(reason).to_owned();
-    match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" | "RegistryUnavailable" => {
-            Look::Ready(Err(message()))
-        }
+    match state["waiting"]["reason"].as_str().unwrap_or_default() {
         "RunContainerError" | "StartError" | "CreateContainerError" | "CrashLoopBackOff" => Look::Ready(Ok(())),
         _ if state["terminated"].is_object() || state["running"].is_object() => Look::Ready(Ok(())),
-        _ => Look::NotYet(format!("{} {reason}: {}", pod["status"]["phase"], unscheduled(pod))),
+        reason => Look::NotYet(format!("{} {reason}: {}", pod["status"]["phase"], unscheduled(pod))),
     }
-}
-
-fn unscheduled(pod: &Value) -> &str {
-    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.filter(|condition| condition["status"] == "False").find_map(|condition| condition["message"].as_str()).unwrap_or_default()
 }
 
 #[cfg(test)]

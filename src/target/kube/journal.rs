@@ -1,6 +1,7 @@
 //! What must be mended when a run ends in the middle of a fault: written down before the fault, taken up by `clean`.
 
 use super::cluster::Access;
+use crate::wait::{Look, Until};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -9,20 +10,25 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
     path::{Path, PathBuf},
+    process::Stdio,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
+
+/// A cluster may be being made.
+const COMMAND: Duration = Duration::from_secs(180);
 
 /// How one thing is mended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Healing {
-    /// A node was stopped: start it.
-    StartNode {
-        /// Docker's name of it.
-        node: String,
+    /// Nodes were stopped: start them.
+    StartNodes {
+        /// Docker's names of them, in the order in which they get their addresses back.
+        nodes: Vec<String>,
     },
     /// A node was told to take no pods: let it take some again.
     Uncordon {
@@ -55,11 +61,14 @@ pub enum Healing {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
+    /// The process whose run it is.
+    Of(u32),
     Owes(u64, Healing),
     Healed(u64),
 }
 
-/// The journal of a run that goes on: whoever holds it is alive, which the kernel forgets in no way of ending.
+/// The journal of a run that goes on: whoever holds it is alive, which the kernel forgets in no way of ending. Commands that the run has
+/// started and that outlive it hold it as well.
 #[derive(Debug)]
 pub struct Journal {
     file: Mutex<File>,
@@ -86,7 +95,18 @@ impl Journal {
         let file = File::options().create_new(true).append(true).read(true).open(&path);
         let file = file.with_context(|| format!("the journal {} cannot be written", path.display()))?;
         file.try_lock().with_context(|| format!("the journal {} cannot be held", path.display()))?;
-        Ok(Self { file: Mutex::new(file), path, next: AtomicU64::new(0) })
+        let journal = Self { file: Mutex::new(file), path, next: AtomicU64::new(0) };
+        journal.write(&Line::Of(std::process::id()))?;
+        Ok(journal)
+    }
+
+    /// The journal for a command that breaks or makes something: as long as it runs, nobody mends what is written here.
+    ///
+    /// # Errors
+    /// The kernel gives no second descriptor of the file.
+    pub(super) fn held(&self) -> anyhow::Result<Stdio> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(file.try_clone().with_context(|| format!("{}", self.path.display()))?.into())
     }
 
     /// Writes down what must be mended, before it is broken.
@@ -128,22 +148,23 @@ impl Journal {
 /// The journal of a run that has ended without mending everything.
 #[derive(Debug)]
 pub(super) struct Left {
-    path: PathBuf,
-    /// What is owed, the last first: what was broken last is mended first.
-    pub(super) debts: Vec<Healing>,
+    /// The journal itself.
+    pub(super) path: PathBuf,
+    /// What is owed, the last first: what was broken last is mended first; or why that cannot be read.
+    pub(super) debts: anyhow::Result<Vec<Healing>>,
     // Held, so that nobody else mends the same.
     _file: File,
 }
 
-/// Journals that nobody holds.
+/// Journals whose runs are over. One whose run was killed and has a command at work still is waited for.
 ///
 /// # Errors
-/// A journal cannot be read.
-pub(super) fn left() -> anyhow::Result<Vec<Left>> {
-    left_in(&folder()?)
+/// The folder or a file in it cannot be opened.
+pub(super) async fn left() -> anyhow::Result<Vec<Left>> {
+    left_in(&folder()?).await
 }
 
-fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
+async fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("the journals in {} cannot be looked for", folder.display()))?,
@@ -159,12 +180,32 @@ fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
             file => file.with_context(|| format!("the journal {} cannot be read", path.display()))?,
         };
         match file.try_lock() {
-            Ok(()) => left.push(Left { debts: debts(&path)?, path, _file: file }),
-            Err(TryLockError::WouldBlock) => {}
+            Ok(()) => left.push(Left { debts: debts(&path), path, _file: file }),
+            Err(TryLockError::WouldBlock) if lives(&path) => {}
+            Err(TryLockError::WouldBlock) => {
+                let is_free = || async {
+                    match file.try_lock() {
+                        Ok(()) => Ok(Look::Ready(())),
+                        Err(TryLockError::WouldBlock) => Ok(Look::NotYet("it is at work".into())),
+                        Err(TryLockError::Error(error)) => Err(anyhow::Error::from(error)),
+                    }
+                };
+                Until::within(COMMAND).met("the last command of a killed run to end", is_free).await?;
+                left.push(Left { debts: debts(&path), path, _file: file });
+            }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("{}", path.display())),
         }
     }
     Ok(left)
+}
+
+/// Whether the process lives whose run it is; who cannot tell says so.
+fn lives(path: &Path) -> bool {
+    let first = File::open(path).ok().and_then(|file| BufReader::new(file).lines().next()?.ok());
+    match first.and_then(|line| serde_json::from_str(&line).ok()) {
+        Some(Line::Of(pid)) => Path::new("/proc").join(pid.to_string()).exists(),
+        _ => true,
+    }
 }
 
 /// What a journal owes. Its last line may be half written: then what it speaks of was not begun.
@@ -173,10 +214,14 @@ fn debts(path: &Path) -> anyhow::Result<Vec<Healing>> {
     let mut owed = BTreeMap::new();
     for line in BufReader::new(file).split(b'\n') {
         match serde_json::from_slice(&line?) {
+            Ok(Line::Of(_)) => {}
             Ok(Line::Owes(debt, healing)) => drop(owed.insert(debt, healing)),
             Ok(Line::Healed(debt)) => drop(owed.remove(&debt)),
             Err(error) if error.is_eof() => {}
-            Err(error) => return Err(error).with_context(|| format!("the journal {} is no journal of ours", path.display())),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("{} is no journal of this version; remove it if nothing is left of its run", path.display()));
+            }
         }
     }
     Ok(owed.into_values().rev().collect())
@@ -203,37 +248,46 @@ impl Left {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
+    use tokio::time::timeout;
 
     fn start(node: &str) -> Healing {
-        Healing::StartNode { node: node.into() }
+        Healing::StartNodes { nodes: vec![node.into()] }
     }
 
-    #[test]
-    fn a_run_that_was_killed_leaves_what_it_owes_and_a_living_one_nothing() {
+    #[tokio::test]
+    async fn a_run_that_was_killed_leaves_what_it_owes_and_a_living_one_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = Journal::begin_in(folder.path(), "r1").expect("begins");
         let first = journal.owes(start("a")).expect("written");
         journal.owes(start("b")).expect("written");
         journal.owes(start("c")).expect("written");
         journal.healed(first).expect("written");
-        assert!(left_in(folder.path()).expect("readable").is_empty(), "whoever holds it lives");
+        assert!(left_in(folder.path()).await.expect("readable").is_empty(), "whoever holds it lives");
         drop(journal);
-        let left = left_in(folder.path()).expect("readable");
+        // Whatever another test starts has our descriptors for the moment between its fork and its exec.
+        let seen = || async {
+            let left = left_in(folder.path()).await?;
+            Ok::<_, anyhow::Error>(if left.is_empty() { Look::NotYet("nothing".into()) } else { Look::Ready(left) })
+        };
+        let left = Until::within(Duration::from_secs(10)).met("the journal to be free", seen).await.expect("in time");
         assert_eq!(left.len(), 1);
-        assert_eq!(left[0].debts, [start("c"), start("b")]);
+        assert_eq!(left[0].debts.as_ref().expect("readable"), &[start("c"), start("b")]);
         for left in left {
             left.forget().expect("removed");
         }
-        assert!(left_in(folder.path()).expect("readable").is_empty());
+        assert!(left_in(folder.path()).await.expect("readable").is_empty());
     }
 
-    #[test]
-    fn a_line_that_was_half_written_owes_nothing_and_a_foreign_one_is_told() {
+    #[tokio::test]
+    async fn a_line_that_was_half_written_owes_nothing_and_a_foreign_one_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("r.jsonl"), "{\"owes\":[0,{\"start-node\":{\"node\":\"a\"}}]}\n{\"owes\":[1,{\"sta").expect("written");
-        assert_eq!(left_in(folder.path()).expect("readable")[0].debts, [start("a")]);
+        fs::write(folder.path().join("r.jsonl"), "{\"owes\":[0,{\"start-nodes\":{\"nodes\":[\"a\"]}}]}\n{\"owes\":[1,{\"sta")
+            .expect("written");
         fs::write(folder.path().join("s.jsonl"), "something else\n").expect("written");
-        assert!(left_in(folder.path()).expect_err("foreign").to_string().contains("s.jsonl"));
+        let left = left_in(folder.path()).await.expect("readable");
+        assert_eq!(left[0].debts.as_ref().expect("readable"), &[start("a")]);
+        assert!(left[1].debts.as_ref().expect_err("foreign").to_string().contains("s.jsonl"));
     }
 
     #[test]
@@ -246,5 +300,21 @@ mod tests {
         let journal = Journal::begin_in(folder.path(), "r").expect("begins anew");
         journal.owes(start("a")).expect("written");
         assert!(journal.end().expect_err("owed").to_string().contains("1 things"));
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_run_is_still_breaking_is_mended_afterwards() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("r.jsonl");
+        // No process has a number beyond 2^22.
+        fs::write(&path, "{\"of\":4194305}\n{\"owes\":[0,{\"start-nodes\":{\"nodes\":[\"a\"]}}]}\n").expect("written");
+        let file = File::options().read(true).append(true).open(&path).expect("opens");
+        file.try_lock().expect("free");
+        let mut command = Command::new("tail").args(["-f", "/dev/null"]).stdin(file).spawn().expect("starts");
+        assert!(timeout(Duration::from_millis(300), left_in(folder.path())).await.is_err(), "its command is at work");
+        command.kill().expect("killed");
+        command.wait().expect("ended");
+        let left = left_in(folder.path()).await.expect("readable");
+        assert_eq!(left[0].debts.as_ref().expect("readable"), &[start("a")]);
     }
 }

@@ -7,7 +7,15 @@ use super::{
     program::{PATIENCE, Program},
     source,
 };
+use crate::wait::{Look, Until};
 use anyhow::Context as _;
+use kube::Client;
+use std::time::Duration;
+
+/// A control plane that gets its power back answers within half a minute; a loaded machine takes longer.
+const START: Duration = Duration::from_secs(120);
+/// One that has power answers at once.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// What became of one thing that a run had left.
 #[derive(Debug)]
@@ -18,19 +26,28 @@ pub struct Mended {
     pub problem: Option<String>,
 }
 
-/// Mends everything that is written in journals of runs that are over; a journal goes when nothing in it is left.
+/// Mends everything that is written in journals of runs that are over; a journal goes when nothing in it is left. One that cannot be read
+/// keeps nobody from mending what stands in the others.
 ///
 /// # Errors
-/// A journal cannot be read.
+/// The journals cannot be looked for, or one not be removed.
 pub async fn mend_all() -> anyhow::Result<Vec<Mended>> {
     let mut all = Vec::new();
-    for left in journal::left()? {
+    for left in journal::left().await? {
+        let debts = match &left.debts {
+            Ok(debts) => debts,
+            Err(error) => {
+                let what = format!("what stands in {} is mended", left.path.display());
+                all.push(Mended { what, problem: Some(format!("{error:#}")) });
+                continue;
+            }
+        };
         let is_whole = |healing: &Healing| matches!(healing, Healing::DeleteCluster { .. });
         // A cluster that is deleted as a whole needs no mending.
-        let cluster_goes = left.debts.iter().any(is_whole);
+        let cluster_goes = debts.iter().any(is_whole);
         let mut mended = Vec::new();
-        for healing in left.debts.iter().filter(|healing| !cluster_goes || is_whole(healing)) {
-            let problem = mend(healing, &left.debts).await.err().map(|error| format!("{error:#}"));
+        for healing in debts.iter().filter(|healing| !cluster_goes || is_whole(healing)) {
+            let problem = mend(healing, debts).await.err().map(|error| format!("{error:#}"));
             mended.push(Mended { what: words(healing), problem });
         }
         if mended.iter().all(|mended| mended.problem.is_none()) {
@@ -43,7 +60,7 @@ pub async fn mend_all() -> anyhow::Result<Vec<Mended>> {
 
 fn words(healing: &Healing) -> String {
     match healing {
-        Healing::StartNode { node } => format!("node {node} is started again"),
+        Healing::StartNodes { nodes } => format!("{} {} started again", nodes.join(", "), if nodes.len() == 1 { "is" } else { "are" }),
         Healing::Uncordon { node } => format!("node {node} takes pods again"),
         Healing::DefaultClass { class, default } => {
             format!("storage class {class} is {} the default", if *default { "again" } else { "not" })
@@ -55,21 +72,40 @@ fn words(healing: &Healing) -> String {
 
 async fn mend(healing: &Healing, all: &[Healing]) -> anyhow::Result<()> {
     match healing {
-        Healing::StartNode { node } => Program::find("docker")?.run(&["start", node], PATIENCE).await.map(drop),
+        Healing::StartNodes { nodes } => {
+            let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+            Program::find("docker")?.run(&[&["start"], &nodes[..]].concat(), PATIENCE).await.map(drop)
+        }
         Healing::Uncordon { node } => {
-            let client = connect(access(all)?).await?;
-            uncordon(&client, &Kinds::discover(&client).await?, node).await
+            let (client, kinds) = reach(access(all)?, all).await?;
+            uncordon(&client, &kinds, node).await
         }
         Healing::DefaultClass { class, default } => {
-            let client = connect(access(all)?).await?;
-            mark_default(&client, &Kinds::discover(&client).await?, class, Some(&default.to_string())).await
+            let (client, kinds) = reach(access(all)?, all).await?;
+            mark_default(&client, &kinds, class, Some(&default.to_string())).await
         }
         Healing::DeleteCluster { tool, name } => source::delete(tool, name).await,
         Healing::DeleteObjects { access, run } => {
-            let client = connect(access).await?;
-            sweep(&client, &Kinds::discover(&client).await?, run).await
+            let (client, kinds) = reach(access, all).await?;
+            sweep(&client, &kinds, run).await
         }
     }
+}
+
+/// Reaches a cluster; one whose nodes were just started is given the time that its API server takes.
+async fn reach(access: &Access, all: &[Healing]) -> anyhow::Result<(Client, Kinds)> {
+    let started = all.iter().any(|healing| matches!(healing, Healing::StartNodes { .. }));
+    let client = connect(access).await?;
+    let kinds = Until::within(if started { START } else { ANSWER })
+        .every(Duration::from_secs(1))
+        .met::<_, anyhow::Error, _>("the API server to answer", || async {
+            Ok(match Kinds::discover(&client).await {
+                Ok(kinds) => Look::Ready(kinds),
+                Err(error) => Look::NotYet(format!("{:#}", anyhow::Error::from(error))),
+            })
+        })
+        .await?;
+    Ok((client, kinds))
 }
 
 /// How the cluster is reached on which a run owes something: its journal tells that first of all.

@@ -10,6 +10,7 @@ mod kinds;
 mod mend;
 mod names;
 mod nodes;
+mod our_pod;
 mod probe;
 mod processes;
 mod program;

@@ -2,9 +2,11 @@
 
 use super::{
     error::broken,
+    journal::Journal,
     program::{PATIENCE, Program},
 };
 use crate::target::{Kill, TargetError};
+use std::net::Ipv4Addr;
 
 /// The processes of a container, as its node's `/proc` has them. The container's number stands in the name of each one's cgroup.
 const PROCESSES: &str =
@@ -59,9 +61,22 @@ impl Nodes {
         Ok(main(&processes).is_some_and(|main| main.state == 'T'))
     }
 
+    /// The nodes by their addresses, the lowest first. Docker gives a container that it starts the lowest address that is free: started in
+    /// this order each gets its own again, as machines do that come up, and routes that others have to them stay right.
+    pub(super) async fn by_address(&self, nodes: &[&str]) -> Result<Vec<String>, TargetError> {
+        const FORMAT: &str = "{{.Name}}{{range .NetworkSettings.Networks}} {{.IPAddress}}{{end}}";
+        let told = self.docker("asking for the nodes' addresses", &[&["inspect", "--format", FORMAT], nodes].concat()).await?;
+        let mut all: Vec<(Option<Ipv4Addr>, String)> = told.lines().map(addressed).collect();
+        all.sort();
+        Ok(all.into_iter().map(|(_, name)| name).collect())
+    }
+
     /// Takes power from nodes: all their processes end at once.
-    pub(super) async fn power_off(&self, nodes: &[&str]) -> Result<(), TargetError> {
-        self.docker("taking a node's power", &[&["kill"], nodes].concat()).await.map(drop)
+    pub(super) async fn power_off(&self, nodes: &[&str], journal: &Journal) -> Result<(), TargetError> {
+        let doing = "taking a node's power";
+        let held = journal.held().map_err(|error| broken(doing, error))?;
+        let done = self.docker.run_with(held, &[&["kill"], nodes].concat(), PATIENCE).await;
+        done.map(drop).map_err(|error| broken(doing, error))
     }
 
     /// Gives it back.
@@ -82,6 +97,13 @@ impl Nodes {
     async fn docker(&self, doing: &str, arguments: &[&str]) -> Result<String, TargetError> {
         self.docker.run(arguments, PATIENCE).await.map_err(|error| broken(doing, error))
     }
+}
+
+/// `/kind-worker 172.18.0.3`
+fn addressed(line: &str) -> (Option<Ipv4Addr>, String) {
+    let mut words = line.split_whitespace();
+    let name = words.next().unwrap_or_default().trim_start_matches('/').to_owned();
+    (words.find_map(|word| word.parse().ok()), name)
 }
 
 /// The main process of a container: the one that was there first.
@@ -110,5 +132,14 @@ mod tests {
         let line = "812 (a (b) c) T 790 812 812 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 5 0 98765 1 2 3";
         assert_eq!(process(line), Some(Process { pid: 812, state: 'T', started: 98765 }));
         assert_eq!(process("812 (cut"), None);
+    }
+
+    #[test]
+    fn nodes_are_told_with_their_addresses() {
+        assert_eq!(addressed("/kind-worker2 172.18.0.10"), (Some(Ipv4Addr::new(172, 18, 0, 10)), "kind-worker2".into()));
+        assert_eq!(addressed("/kind-worker"), (None, "kind-worker".into()));
+        let mut all = [addressed("/b 172.18.0.10"), addressed("/c 172.18.0.9")];
+        all.sort();
+        assert_eq!(all[0].1, "c");
     }
 }

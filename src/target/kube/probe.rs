@@ -1,16 +1,13 @@
 //! What the cluster can do, found by trying it on a pod of ours.
 
-use super::{cluster::Cluster, error::broken, watches};
+use super::{
+    cluster::Cluster,
+    our_pod::{OurPod, restricted},
+};
 use crate::{
     manifest::json,
     target::{TargetError, image::GLUTTON},
-    wait::{Look, Until},
-};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api,
-    api::{DeleteParams, LogParams, PostParams},
-    core::DynamicObject,
+    wait::Look,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -29,51 +26,25 @@ pub(super) struct Probed {
 }
 
 impl Cluster {
-    /// Tries it, at the first call.
-    pub(super) async fn probed(&self) -> Result<Probed, String> {
-        self.probed.get_or_init(|| async { self.probe().await.map_err(|error| format!("{:#}", anyhow::Error::from(error))) }).await.clone()
+    /// Tries it, at the first call that comes to an end.
+    pub(super) async fn probed(&self) -> Result<Probed, TargetError> {
+        self.probed.get_or_try_init(|| self.probe()).await.cloned()
     }
 
     /// A pod with a user and a limit of its own says who it is, and then takes memory until it is killed.
     async fn probe(&self) -> Result<Probed, TargetError> {
-        let namespace = self.own_namespace().await?;
-        self.account_is_there(&namespace).await?;
-        let kind = self.kind("Pod")?;
-        let pods = watches::api(&self.client, kind, &namespace);
-        let pod: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "generateName": "probe-" },
-            "spec": {
-                "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
-                "securityContext": { "runAsNonRoot": true, "runAsUser": USER, "seccompProfile": { "type": "RuntimeDefault" } },
-                "containers": [{
-                    "name": "probe", "image": self.client_image, "imagePullPolicy": "IfNotPresent", "args": [GLUTTON],
-                    "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
-                    "resources": { "limits": { "memory": "64Mi", "cpu": "500m" } },
-                }],
-            }
-        }))
-        .map_err(|error| broken("probing the cluster", error))?;
-        let made = pods.create(&PostParams::default(), &pod).await.map_err(|error| broken("probing the cluster", error))?;
-        let name = made.metadata.name.unwrap_or_default();
-        let watch = watches::Watches::new(self.client.clone());
-        let ended = Until::within(LIMIT)
-            .on(watch.changes())
-            .met::<_, TargetError, _>("the pod that probes the cluster to end", || async {
-                let pod = watch.get(kind, &namespace, &name).await?;
-                let state = pod.map(|pod| pod["status"]["containerStatuses"][0]["state"].clone()).unwrap_or_default();
-                Ok(if state["terminated"].is_object() { Look::Ready(state["terminated"].clone()) } else { Look::NotYet(state.to_string()) })
-            })
-            .await?;
-        let logs: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let log = logs.logs(&name, &LogParams::default()).await.map_err(|error| broken("reading what the probe says", error))?;
-        gone_is_fine(pods.delete(&name, &DeleteParams::default().grace_period(0)).await);
+        let container = json!({
+            "name": "probe", "image": self.client_image, "imagePullPolicy": "IfNotPresent", "args": [GLUTTON],
+            "resources": { "limits": { "memory": "64Mi", "cpu": "500m" } },
+        });
+        let pod = OurPod::make(self, &self.own_namespace().await?, restricted("probe", USER, container)).await?;
+        let ended = pod.met(LIMIT, "the pod that probes the cluster to end", |pod| {
+            let state = &pod["status"]["containerStatuses"][0]["state"];
+            if state["terminated"].is_object() { Look::Ready(state["terminated"].clone()) } else { Look::NotYet(state.to_string()) }
+        });
+        let (ended, log) = (ended.await?, pod.log().await?);
+        pod.end().await?;
         Ok(judge(&ended, &log))
-    }
-}
-
-fn gone_is_fine<T>(deleted: kube::Result<T>) {
-    if let Err(error) = deleted {
-        tracing::debug!(%error, "the probe ends with its namespace");
     }
 }
 

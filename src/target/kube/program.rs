@@ -41,11 +41,19 @@ impl Program {
     /// # Errors
     /// It does not start, takes too long, or fails: then with its own last words.
     pub(super) async fn run(&self, arguments: &[&str], limit: Duration) -> anyhow::Result<String> {
+        self.run_with(Stdio::null(), arguments, limit).await
+    }
+
+    /// The same with this as its standard input: `Journal::held`, so that nobody mends what it is still breaking if we are killed.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub(super) async fn run_with(&self, stdin: Stdio, arguments: &[&str], limit: Duration) -> anyhow::Result<String> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let shown = format!("{name} {}", arguments.join(" "));
         let mut command = Command::new(&self.path);
         // A process group of its own: Ctrl-C is ours to hear, and a tool that is cut short leaves half of its work.
-        command.args(arguments).process_group(0).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(arguments).process_group(0).stdin(stdin).kill_on_drop(true);
         let Some(output) = at_most(limit, &format!("the end of {shown}"), command.output()).await else {
             bail!("{shown} has not ended within {} s", limit.as_secs());
         };

@@ -180,33 +180,26 @@ impl Target for Scenario {
         self.cluster.target
     }
 
-    async fn capability(&self, capability: Capability) -> Result<(), Unsupported> {
-        let lacks = |reason: String| Err(Unsupported { capability: capability.clone(), reason });
-        match &capability {
-            Capability::MemoryLimit | Capability::RunAsUser => {
-                let probed = self.cluster.probed().await;
-                let found = probed.and_then(|probed| if capability == Capability::MemoryLimit { probed.memory } else { probed.user });
-                found.map_or_else(lacks, Ok)
-            }
-            Capability::NodeFaults => self.nodes().map(drop).and_then(|()| self.may_disturb(capability)),
+    async fn capability(&self, capability: Capability) -> Result<(), TargetError> {
+        let lacks = |reason: String| Unsupported { capability: capability.clone(), reason };
+        let found = match &capability {
+            Capability::MemoryLimit => self.cluster.probed().await?.memory,
+            Capability::RunAsUser => self.cluster.probed().await?.user,
+            Capability::NodeFaults => return Ok(self.nodes().map(drop).and_then(|()| self.may_disturb(capability))?),
             Capability::StorageClasses if self.cluster.owned => Ok(()),
-            Capability::StorageClasses => lacks("others use this cluster and its storage classes".into()),
-            Capability::VolumeExpansion => match self.list("StorageClass", None).await {
-                Ok(classes) if classes.iter().any(|class| class["allowVolumeExpansion"] == true) => Ok(()),
-                Ok(_) => lacks("none of its classes allows volumes to grow".into()),
-                Err(error) => lacks(error.to_string()),
-            },
-            Capability::SharedStorage => lacks("whether a volume follows its pod is known only of classes that are bound to nodes".into()),
-            Capability::RootOwnedVolumes => lacks("its storage makes directories that everybody may write".into()),
-            Capability::PowerLoss => lacks("a killed process keeps its node's page cache".into()),
-            Capability::Shell => which::which("kubectl").map(drop).or_else(|_| lacks("kubectl is not installed".into())),
-            Capability::Program(image) => match self.cluster.has_image(image, "").await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(reason)) => lacks(reason),
-                Err(error) => lacks(error.to_string()),
-            },
-            Capability::Field(field) => lacks(format!("{field} is not carried out here")),
-        }
+            Capability::StorageClasses => Err("others use this cluster and its storage classes".into()),
+            Capability::VolumeExpansion => {
+                let grows = self.list("StorageClass", None).await?.iter().any(|class| class["allowVolumeExpansion"] == true);
+                if grows { Ok(()) } else { Err("none of its classes allows volumes to grow".into()) }
+            }
+            Capability::SharedStorage => Err("whether a volume follows its pod is known only of classes that are bound to nodes".into()),
+            Capability::RootOwnedVolumes => Err("its storage makes directories that everybody may write".into()),
+            Capability::PowerLoss => Err("a killed process keeps its node's page cache".into()),
+            Capability::Shell => which::which("kubectl").map(drop).map_err(|_| "kubectl is not installed".into()),
+            Capability::Program(image) => self.cluster.has_image(image, "").await?,
+            Capability::Field(field) => Err(format!("{field} is not carried out here")),
+        };
+        Ok(found.map_err(lacks)?)
     }
 
     async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {

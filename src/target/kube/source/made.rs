@@ -147,7 +147,7 @@ impl Made {
         if let Some(image) = &image {
             arguments.extend(["--image", image]);
         }
-        if let Err(error) = self.tool.run(&arguments, CREATE).await {
+        if let Err(error) = self.tool.run_with(journal.held()?, &arguments, CREATE).await {
             // The tool takes back what it had begun, but not always.
             if let Err(rest) = delete(self.maker, &self.tool, &self.name).await {
                 return Err(error.context(format!("and what is there of it stays ({rest:#}); remove it with: {}", self.removal())));

@@ -73,7 +73,7 @@ impl Target for LocalTarget {
         "local"
     }
 
-    async fn capability(&self, capability: Capability) -> Result<(), Unsupported> {
+    async fn capability(&self, capability: Capability) -> Result<(), TargetError> {
         let classes = || self.cluster.store.list("StorageClass", None);
         let reason = match &capability {
             Capability::MemoryLimit => facts().memory_limit.clone().err(),
@@ -93,10 +93,10 @@ impl Target for LocalTarget {
                 (!classes().iter().any(shared)).then(|| "volumes stay on the node of their first pod, as with kind's `standard`".into())
             }
             Capability::Shell => verbs::nsenter().err(),
-            Capability::Program(image) => return self.cluster.options.programs.image(image).map(|_| ()),
+            Capability::Program(image) => return Ok(self.cluster.options.programs.image(image).map(|_| ())?),
             Capability::Field(field) => Some(format!("{field} is not carried out here")),
         };
-        reason.map_or(Ok(()), |reason| Err(Unsupported { capability, reason }))
+        reason.map_or(Ok(()), |reason| Err(Unsupported { capability, reason }.into()))
     }
 
     async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {
