@@ -27,7 +27,7 @@ pub use subject::{Rendered, Subject, Variant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-/// Gives each case a place of its own to run.
+/// Gives cases the places where they run.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Gets ready whatever all places share; called once, before the first.
@@ -43,6 +43,11 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`TargetError`] when there is none to be had.
     async fn start(&self, name: &str, alone: bool) -> Result<Arc<dyn Target>, TargetError>;
+
+    /// Whether all places are on one cluster, so that a case that needs it for itself waits for all others.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// What the reader must know of the places as a whole.
     fn remarks(&self) -> Vec<String> {
@@ -210,9 +215,9 @@ impl Runner {
             }
         };
         let mut world = World::of(case.clone(), Arc::clone(places), evidence.clone());
-        let (outcome, begun, places) = within_scenario(self.steps(index, case, steps, &mut world)).await;
+        let (outcome, begun, fields) = within_scenario(self.steps(index, case, steps, &mut world)).await;
         world.gather().await;
-        let stays = self.keeping.takes(case, &outcome, world.stands());
+        let stays = self.keeping.takes(case, &outcome, world.stands(), places.are_waited_for());
         let outcome = if stays { outcome } else { world.leave(outcome).await };
         let outcome = match outcome {
             Outcome::Passed | Outcome::Failed { .. } if case.mutant.is_some() && !world.mutated() => {
@@ -222,7 +227,7 @@ impl Runner {
         };
         let mut result = self.result(case, outcome, began);
         result.steps = begun;
-        result.manifests = places;
+        result.manifests = fields;
         result.evidence = Some(evidence.folder().to_path_buf());
         result.notes = world.notes();
         result.fixtures = world.fixtures();

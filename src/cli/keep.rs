@@ -10,7 +10,7 @@ use crate::{
 use futures::future::join_all;
 use std::{env, path::Path, sync::Arc};
 
-/// Most scenarios that stay up: each is a cluster of its own, and a person looks at one after the other.
+/// Most scenarios that stay up: each is a cluster or namespaces of its own, and a person looks at one after the other.
 pub(super) const MOST: usize = 4;
 
 /// Shows what stays up and how to look at it, waits until the user ends it, and takes it down.

@@ -5,7 +5,7 @@
 use super::Evidence;
 use crate::{
     manifest::{Object, ObjectKey},
-    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError},
+    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Manner, Process, Target, TargetError},
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -24,26 +24,16 @@ const SHOWN: usize = 4096;
 pub struct Recorded<T: ?Sized> {
     inner: Arc<T>,
     evidence: Evidence,
-    /// The scenario has said that it changes nothing, since others look at the same place.
-    looks_only: bool,
+    /// What the scenario may do.
+    manner: Manner,
     /// What each look saw last, and how many saw the same since.
     seen: Mutex<HashMap<String, (Value, u64)>>,
 }
 
 impl<T: Target + ?Sized> Recorded<T> {
-    /// Records every call of `inner`; verbs that change something are refused to a scenario that looks only.
-    pub fn new(inner: Arc<T>, evidence: Evidence, looks_only: bool) -> Self {
-        Self { inner, evidence, looks_only, seen: Mutex::default() }
-    }
-
-    /// Whether a verb that changes something may be used.
-    fn may(&self, verb: &str) -> Result<(), TargetError> {
-        if self.looks_only {
-            let cause =
-                anyhow::anyhow!("scenarios tagged @shared look at one deployment together and change nothing of it; take the tag away");
-            return Err(TargetError::broken(format!("{verb} is refused"), cause));
-        }
-        Ok(())
+    /// Records every call of `inner`; verbs that are not for scenarios of this manner are refused.
+    pub fn new(inner: Arc<T>, evidence: Evidence, manner: Manner) -> Self {
+        Self { inner, evidence, manner, seen: Mutex::default() }
     }
 
     /// Notes a look unless it saw what the one before saw.
@@ -133,6 +123,9 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
 
     async fn capability(&self, capability: Capability) -> Result<(), TargetError> {
         let began = Instant::now();
+        if capability == Capability::NodeFaults {
+            self.manner.may("a fault of a node", Manner::Disturbs)?;
+        }
         let of = capability.to_string().into();
         let result = self.inner.capability(capability).await;
         self.look("capability", of, began, &result, nothing);
@@ -183,7 +176,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError> {
-        self.may("delete")?;
+        self.manner.may("delete", Manner::Changes)?;
         let began = Instant::now();
         let result = self.inner.delete(key, grace).await;
         let of = json!({"object": key.to_string(), "grace_seconds": grace.map(|grace| grace.as_secs_f64())});
@@ -192,7 +185,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError> {
-        self.may("evict")?;
+        self.manner.may("evict", Manner::Changes)?;
         let began = Instant::now();
         let result = self.inner.evict(pod).await;
         self.note("evict", pod.to_string().into(), began, &result, nothing);
@@ -200,7 +193,9 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
-        self.may("patch")?;
+        let default_class = || patch.pointer("/metadata/annotations/storageclass.kubernetes.io~1is-default-class").is_some();
+        let of_the_cluster = key.kind == "Node" || key.kind == "StorageClass" && default_class();
+        self.manner.may("patch", if of_the_cluster { Manner::Disturbs } else { Manner::Changes })?;
         let began = Instant::now();
         let result = self.inner.patch(key, patch).await;
         self.note("patch", json!({"object": key.to_string(), "patch": patch}), began, &result, nothing);
@@ -246,7 +241,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn kill(&self, container: &ContainerRef, how: Kill) -> Result<(), TargetError> {
-        self.may("kill")?;
+        self.manner.may("kill", Manner::Changes)?;
         let began = Instant::now();
         let result = self.inner.kill(container, how).await;
         self.note("kill", json!({"container": name(container), "how": format!("{how:?}")}), began, &result, nothing);
@@ -254,7 +249,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn freeze(&self, container: &ContainerRef) -> Result<(), TargetError> {
-        self.may("freeze")?;
+        self.manner.may("freeze", Manner::Changes)?;
         let began = Instant::now();
         let result = self.inner.freeze(container).await;
         self.note("freeze", name(container), began, &result, nothing);
@@ -262,7 +257,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn thaw(&self, container: &ContainerRef) -> Result<(), TargetError> {
-        self.may("thaw")?;
+        self.manner.may("thaw", Manner::Changes)?;
         let began = Instant::now();
         let result = self.inner.thaw(container).await;
         self.note("thaw", name(container), began, &result, nothing);
@@ -270,7 +265,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn stop_node(&self, node: &str) -> Result<(), TargetError> {
-        self.may("stop_node")?;
+        self.manner.may("stop_node", Manner::Disturbs)?;
         let began = Instant::now();
         let result = self.inner.stop_node(node).await;
         self.note("stop_node", node.into(), began, &result, nothing);
@@ -278,7 +273,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn start_node(&self, node: &str) -> Result<(), TargetError> {
-        self.may("start_node")?;
+        self.manner.may("start_node", Manner::Disturbs)?;
         let began = Instant::now();
         let result = self.inner.start_node(node).await;
         self.note("start_node", node.into(), began, &result, nothing);
@@ -286,7 +281,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn restart_everything(&self) -> Result<(), TargetError> {
-        self.may("restart_everything")?;
+        self.manner.may("restart_everything", Manner::Disturbs)?;
         let began = Instant::now();
         let result = self.inner.restart_everything().await;
         self.note("restart_everything", Value::Null, began, &result, nothing);
@@ -305,7 +300,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn new_volumes_belong_to_root(&self) -> Result<(), TargetError> {
-        self.may("new_volumes_belong_to_root")?;
+        self.manner.may("new_volumes_belong_to_root", Manner::Changes)?;
         let began = Instant::now();
         let result = self.inner.new_volumes_belong_to_root().await;
         self.note("new_volumes_belong_to_root", Value::Null, began, &result, nothing);

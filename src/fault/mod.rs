@@ -14,6 +14,9 @@ pub enum FaultError {
     /// The target refused or failed.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Something keeps pods where they are.
+    #[error("a drain does not come to its end: {0}")]
+    Kept(String),
     /// It was told to happen, and nothing shows that it did.
     #[error("the fault is not proved: {0}")]
     Unproved(#[from] TimedOut),
@@ -30,6 +33,8 @@ pub enum Deletion {
 
 /// How long a proof may take beyond what the pod's own grace allows: signals and status travel in milliseconds locally, in seconds on a cluster.
 const PROOF: Duration = Duration::from_secs(20);
+/// As often as `kubectl drain` asks again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Deletes the pod; proof is that its UID is gone.
 ///
@@ -115,24 +120,41 @@ pub async fn return_node(target: &dyn Target, node: &str, limit: Duration) -> Re
     node_is(target, node, "Ready", limit, is_ready).await
 }
 
-/// Drains the node as `kubectl drain` does: it takes no more pods, and what controllers would make anew is evicted; a budget that keeps a
-/// pod is the error. Proof is that the node is unschedulable and that the pods are gone.
+/// Drains the node as `kubectl drain --ignore-daemonsets` does: it takes no more pods, and what controllers would make anew is evicted; while
+/// a budget keeps a pod, it asks again, for `limit` at most. Proof is that the node is unschedulable and that the pods are gone.
 ///
 /// # Errors
-/// [`FaultError`] when a pod is refused, or still there after its grace period and the time for a proof.
-pub async fn drain_node(target: &dyn Target, node: &str) -> Result<(), FaultError> {
+/// [`FaultError`] when a budget keeps a pod for good, a pod has no controller, or one is still there after its grace period and the time for a proof.
+pub async fn drain_node(target: &dyn Target, node: &str, limit: Duration) -> Result<(), FaultError> {
     let key = node_key(node);
     target.patch(&key, &json!({ "spec": { "unschedulable": true } })).await?;
-    let goes = |pod: &&Value| {
-        let owner = json::list(pod, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true);
-        pod["spec"]["nodeName"] == node && owner.is_some_and(|owner| !matches!(owner["kind"].as_str(), Some("DaemonSet" | "Node")))
-    };
     let pods = target.list("Pod", None).await?;
-    for pod in pods.iter().filter(goes) {
-        target.evict(&key_of(pod)).await?;
-        is_gone(target, pod).await?;
+    for pod in pods.iter().filter(|pod| pod["spec"]["nodeName"] == node) {
+        let owner = json::list(pod, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true);
+        match owner.and_then(|owner| owner["kind"].as_str()) {
+            Some("DaemonSet" | "Node") => {}
+            Some(_) => {
+                evict(target, &key_of(pod), limit).await?;
+                is_gone(target, pod).await?;
+            }
+            None => return Err(FaultError::Kept(format!("{} has no controller that would make it anew", key_of(pod)))),
+        }
     }
     node_is(target, node, "unschedulable", PROOF, |node| node["spec"]["unschedulable"] == true).await
+}
+
+async fn evict(target: &dyn Target, pod: &ObjectKey, limit: Duration) -> Result<(), FaultError> {
+    let asked = Until::within(limit).every(AGAIN).met(format!("{pod} to be evicted"), || async {
+        match target.evict(pod).await {
+            Ok(()) | Err(TargetError::Missing(_)) => Ok(Look::Ready(())),
+            Err(TargetError::Kept { reason, .. }) => Ok(Look::NotYet(reason)),
+            Err(error) => Err(FaultError::from(error)),
+        }
+    });
+    match asked.await {
+        Err(FaultError::Unproved(timed_out)) if !timed_out.blind => Err(FaultError::Kept(timed_out.to_string())),
+        asked => asked,
+    }
 }
 
 /// Lets the node take pods again; proof is that it is schedulable.

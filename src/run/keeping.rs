@@ -36,14 +36,15 @@ impl Keeping {
         Self { most, ..Self::default() }
     }
 
-    /// Whether a scenario that has ended so is to stay up: it is violated or broken, there is something to look at, and there is room.
-    pub(super) fn takes(&self, case: &Case, outcome: &Outcome, stands: bool) -> bool {
+    /// Whether a scenario that has ended so is to stay up: it is violated or broken, there is something to look at, it keeps no others
+    /// waiting, and there is room.
+    pub(super) fn takes(&self, case: &Case, outcome: &Outcome, stands: bool, holds_others_up: bool) -> bool {
         if self.most == 0 || !stands || !matches!(outcome, Outcome::Failed { .. } | Outcome::Broken { .. }) {
             return false;
         }
         let scenario = [case.subject.system.name.clone(), case.guarantee.clone(), case.scenario.name.clone()];
         let mut chosen = self.chosen.borrow_mut();
-        let takes = chosen.len() < self.most && chosen.insert(scenario);
+        let takes = !holds_others_up && chosen.len() < self.most && chosen.insert(scenario);
         if !takes {
             self.let_go.set(self.let_go.get() + 1);
         }
@@ -61,7 +62,7 @@ impl Keeping {
         self.kept.take()
     }
 
-    /// How many were taken down since there was no room, or since another repetition of theirs is kept.
+    /// How many were taken down since there was no room, since another repetition of theirs is kept, or since all others waited for them.
     #[must_use]
     pub fn let_go(&self) -> usize {
         self.let_go.get()
@@ -114,12 +115,14 @@ mod tests {
     fn what_did_not_hold_stays_and_nothing_else() {
         let keeping = Keeping::at_most(9);
         let broken = Outcome::Broken { step: "Then x".into(), message: "no eyes".into() };
-        assert!(keeping.takes(&case("A-1", 1), &failed(), true) && keeping.takes(&case("A-2", 1), &broken, true));
+        assert!(keeping.takes(&case("A-1", 1), &failed(), true, false) && keeping.takes(&case("A-2", 1), &broken, true, false));
         for outcome in [Outcome::Passed, Outcome::Skipped { reason: "interrupted".into() }] {
-            assert!(!keeping.takes(&case("A-3", 1), &outcome, true), "{outcome:?}");
+            assert!(!keeping.takes(&case("A-3", 1), &outcome, true, false), "{outcome:?}");
         }
-        assert!(!keeping.takes(&case("A-4", 1), &failed(), false), "manifests alone leave nothing to look at");
+        assert!(!keeping.takes(&case("A-4", 1), &failed(), false, false), "manifests alone leave nothing to look at");
         assert_eq!(keeping.let_go(), 0);
+        assert!(!keeping.takes(&case("A-5", 1), &failed(), true, true), "all others would wait for it");
+        assert_eq!(keeping.let_go(), 1);
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
         let keeping = Keeping::at_most(2);
         let kept: Vec<bool> = [("A-1", 1), ("A-1", 2), ("A-2", 1), ("A-3", 1)]
             .into_iter()
-            .map(|(guarantee, repetition)| keeping.takes(&case(guarantee, repetition), &failed(), true))
+            .map(|(guarantee, repetition)| keeping.takes(&case(guarantee, repetition), &failed(), true, false))
             .collect();
         assert_eq!((kept, keeping.let_go()), (vec![true, false, true, false], 2));
     }
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn a_usual_run_keeps_nothing() {
         let keeping = Keeping::default();
-        assert!(!keeping.takes(&case("A-1", 1), &failed(), true));
+        assert!(!keeping.takes(&case("A-1", 1), &failed(), true, false));
         assert_eq!(keeping.let_go(), 0);
     }
 }

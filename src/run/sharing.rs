@@ -1,17 +1,34 @@
 //! Where cases run: each in a place of its own, and those that only look in one together; what they do there is not known here.
 
 use super::{Case, Provider};
-use crate::target::{Target, TargetError};
+use crate::target::{Manner, Target, TargetError};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::OnceCell;
 
 /// The tag of scenarios that disturb everything that runs on the same cluster: the loss of a node, another default class.
 pub const DISRUPTIVE: &str = "disruptive";
-/// The tag of scenarios that change nothing of the deployment they look at, so that one serves them all.
+/// The tag of scenarios that change nothing of the deployment they look at, keys of their own apart, so that one serves them all.
 pub const SHARED: &str = "shared";
+
+impl Case {
+    /// What its scenario may do, as the tags say.
+    #[must_use]
+    pub fn manner(&self) -> Manner {
+        if self.is_tagged(DISRUPTIVE) {
+            Manner::Disturbs
+        } else if self.is_tagged(SHARED) {
+            Manner::Looks
+        } else {
+            Manner::Changes
+        }
+    }
+}
 
 /// What cases must have in common to share a place: the manifests, what changes them, and which of several runs it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +42,7 @@ impl Deployment {
     /// `None` for a case that has a place of its own.
     fn of(case: &Case) -> Option<Self> {
         let mutant = case.mutant.map(|mutant| (mutant.guarantee, mutant.name));
-        case.is_tagged(SHARED).then(|| Self { system: case.subject.system.name.clone(), mutant, repetition: case.repetition })
+        (case.manner() == Manner::Looks).then(|| Self { system: case.subject.system.name.clone(), mutant, repetition: case.repetition })
     }
 }
 
@@ -41,6 +58,8 @@ struct Common {
 pub struct Places {
     provider: Arc<dyn Provider>,
     common: Mutex<BTreeMap<Deployment, Common>>,
+    /// Cases that have a cluster for themselves and have not given it back, begun or not.
+    disturbing: AtomicUsize,
 }
 
 impl Places {
@@ -51,7 +70,13 @@ impl Places {
         for deployment in cases.iter().filter_map(Deployment::of) {
             common.entry(deployment).or_default().users += 1;
         }
-        Self { provider, common: Mutex::new(common) }
+        let disturbing = cases.iter().filter(|case| case.manner() == Manner::Disturbs).count();
+        Self { provider, common: Mutex::new(common), disturbing: AtomicUsize::new(disturbing) }
+    }
+
+    /// Whether a case that keeps its place keeps others waiting: on a cluster that all share, some wait until nobody else has a place.
+    pub(super) fn are_waited_for(&self) -> bool {
+        self.provider.is_shared() && self.disturbing.load(Ordering::Relaxed) > 0
     }
 
     /// Where a case runs.
@@ -60,9 +85,10 @@ impl Places {
     /// [`TargetError`] when there is no place to be had.
     pub async fn take(&self, case: &Case) -> Result<Arc<dyn Target>, TargetError> {
         let Some(deployment) = Deployment::of(case) else {
-            return self.provider.start(&case.slug(), case.is_tagged(DISRUPTIVE)).await;
+            return self.provider.start(&case.slug(), case.manner() == Manner::Disturbs).await;
         };
-        let cell = self.common().get(&deployment).map(|common| Arc::clone(&common.target)).unwrap_or_default();
+        let cell = self.common().get(&deployment).map(|common| Arc::clone(&common.target));
+        let cell = cell.ok_or_else(|| TargetError::Missing(format!("place of {}, which was given back", case.slug())))?;
         let name = case.slug();
         cell.get_or_try_init(|| self.provider.start(&name, false)).await.cloned()
     }
@@ -72,6 +98,9 @@ impl Places {
     /// # Errors
     /// Something of it stays.
     pub async fn give_back(&self, case: &Case, target: Option<Arc<dyn Target>>) -> Result<(), TargetError> {
+        if case.manner() == Manner::Disturbs {
+            self.disturbing.fetch_sub(1, Ordering::Relaxed);
+        }
         let target = match Deployment::of(case) {
             None => target,
             Some(deployment) => self.left_by_the_last(&deployment),
@@ -104,9 +133,9 @@ pub(super) fn order(cases: &[Case]) -> Vec<usize> {
     order.sort_by_cached_key(|&index| {
         let case = &cases[index];
         let rank = match Deployment::of(case) {
-            _ if case.is_tagged(DISRUPTIVE) => 0,
-            _ if case.is_tagged("long") => 1,
             Some(_) => 2,
+            None if case.manner() == Manner::Disturbs => 0,
+            None if case.is_tagged("long") => 1,
             None => 3,
         };
         (rank, Deployment::of(case))
@@ -124,8 +153,6 @@ mod tests {
         target::fake::Fake,
     };
     use async_trait::async_trait;
-    use std::sync::atomic::Ordering;
-
     /// Counts what it gives.
     #[derive(Default)]
     struct Counting {

@@ -5,7 +5,7 @@ use crate::{
     evidence::{Evidence, Recorded, diagnose},
     manifest::{ManifestSet, Object, ObjectKey, Place, home},
     mutants::Change,
-    run::{Case, Places, SHARED, Variant},
+    run::{Case, Places, Variant},
     target::{Applied, ContainerRef, Target},
 };
 use cucumber::{given, when};
@@ -64,8 +64,7 @@ impl World {
             return Ok(Arc::clone(target));
         }
         let target = self.stage.places.take(&self.case).await?;
-        let looks_only = self.case.is_tagged(SHARED);
-        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone(), looks_only));
+        let target: Arc<dyn Target> = Arc::new(Recorded::new(target, self.evidence().clone(), self.case.manner()));
         self.stage.target = Some(Arc::clone(&target));
         Ok(target)
     }

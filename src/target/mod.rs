@@ -7,6 +7,7 @@ pub mod image;
 #[cfg(feature = "kube")]
 pub mod kube;
 pub mod local;
+mod manner;
 
 use crate::{
     manifest::{Object, ObjectKey, Place},
@@ -14,6 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 pub use capability::{Capability, Unsupported};
+pub use manner::Manner;
 use serde_json::Value;
 use std::{
     fmt,
@@ -38,6 +40,14 @@ pub enum TargetError {
         key: ObjectKey,
         /// Its file and line.
         place: Place,
+        /// The API server's words.
+        reason: String,
+    },
+    /// A budget keeps the pod from being evicted now.
+    #[error("{pod} may not be evicted: {reason}")]
+    Kept {
+        /// Which pod.
+        pod: ObjectKey,
         /// The API server's words.
         reason: String,
     },
@@ -189,7 +199,7 @@ pub trait Target: Send + Sync {
     /// Deletes an object as `kubectl delete` does; `grace` replaces the object's own grace period (0 is `--force`). Returns once the deletion is accepted.
     async fn delete(&self, key: &ObjectKey, grace: Option<Duration>) -> Result<(), TargetError>;
 
-    /// Asks for a pod's eviction, as `kubectl drain` does: refused, in the API server's words, while a budget keeps the pod. Returns once it is accepted.
+    /// Asks once for a pod's eviction; [`TargetError::Kept`] while a budget keeps it. Returns once the eviction is accepted.
     async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError>;
 
     /// A JSON merge patch, refused as an API server would refuse it.

@@ -211,6 +211,12 @@ async fn a_budget_keeps_as_many_pods_as_it_says() -> Result<()> {
     let refused = scene.evict(&pod).await.expect_err("both must stay").to_string();
     ensure!(refused.contains("The disruption budget redis needs 2 healthy pods and has 2 currently"), "{refused}");
     scene.until("PodDisruptionBudget", "redis", 5, |budget| budget["status"]["disruptionsAllowed"] == 0).await?;
+    let told = |budget: &Value, pods: i64| {
+        budget["status"]["disruptionsAllowed"] == pods && budget["status"]["observedGeneration"] == budget["metadata"]["generation"]
+    };
+    scene.put(&[budget(json!({ "minAvailable": null }))]).await?;
+    scene.until("PodDisruptionBudget", "redis", 5, |budget| told(budget, 0) && budget["status"]["desiredHealthy"] == 0).await?;
+    scene.evict(&pod).await.expect_err("a budget that asks for nothing lets none go");
     scene.put(&[budget(json!({ "minAvailable": null, "maxUnavailable": "50%" }))]).await?;
     scene.until("PodDisruptionBudget", "redis", 5, |budget| budget["status"]["disruptionsAllowed"] == 1).await?;
     scene.evict(&pod).await?;

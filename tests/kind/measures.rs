@@ -25,7 +25,6 @@ use std::{
 };
 
 const TIMES: u32 = 200;
-const RUN: &str = "measure-1e57";
 
 /// From a change of an object to the step that waits for it. The change is made by another client; the API server has told of it at the
 /// latest when it answers that one, and at the earliest when it was asked.
@@ -37,9 +36,10 @@ pub(crate) fn from_event_to_step(cluster: &Cluster) {
 }
 
 async fn measure(cluster: &Cluster) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
-    let journal = Arc::new(Journal::begin(RUN)?);
+    let (this, run) = (std::process::id(), format!("measure-{:x}", std::process::id()));
+    let journal = Arc::new(Journal::begin(&run)?);
     let made = Made::named(Maker::Kind, cluster.name.clone(), true, cluster.folder.path().to_path_buf())?;
-    let reached = source::reach(Arc::new(made), RUN, Programs::find(), Arc::clone(&journal)).await?;
+    let reached = source::reach(Arc::new(made), &run, Programs::find(), Arc::clone(&journal)).await?;
     let target = reached.scenario(false).await;
     let object = |json: Value| Object::made(json, Place::default());
     let namespace = object(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "clock" } }));
@@ -49,7 +49,7 @@ async fn measure(cluster: &Cluster) -> anyhow::Result<(Vec<Duration>, Vec<Durati
     target.apply(&[namespace, clock]).await?;
     let file = Kubeconfig::read_from(cluster.kubeconfig())?;
     let client = Client::try_from(Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?)?;
-    let api: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(client, "clock-1e57-1");
+    let api: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(client, &format!("clock-{this:x}-1"));
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
     for tick in 0..TIMES {
         let seen = step(target.as_ref(), tick);

@@ -67,7 +67,9 @@ pub(crate) fn is_used(cluster: &Cluster) {
     }
     assert_eq!(output.status.code(), Some(0));
     let report_beside = report(&beside);
-    assert!(outcomes(&report_beside).values().flatten().all(|(outcome, _)| outcome == "passed"), "the run beside: {report_beside}");
+    let of_beside = outcomes(&report_beside);
+    assert!(beside.status.success() && of_beside["BUS-4"].len() == 2, "the run beside: {report_beside}");
+    assert!(of_beside.values().flatten().all(|(outcome, _)| outcome == "passed"), "the run beside: {of_beside:?}");
     assert_eq!(cluster.left(), "");
     assert_eq!(cluster.kubectl(["get", "nodes,storageclasses,clusterroles", "--output", "name"]), before);
     let run = report_of_theirs["run"]["id"].as_str().expect("an id");

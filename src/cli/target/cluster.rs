@@ -79,6 +79,10 @@ impl Provider for Shared {
         Ok(cluster.scenario(alone).await)
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn finish(&self) -> anyhow::Result<()> {
         let Some(State { source, journal, cluster }) = self.state.get() else { return Ok(()) };
         if let Some(cluster) = cluster.get() {

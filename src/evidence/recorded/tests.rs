@@ -11,7 +11,7 @@ async fn calls_are_written_once_and_secrets_of_applied_objects_never() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let evidence = Evidence::create(&root.path().join("s"), Clock::start(), Redactor::default()).expect("begins");
     let fake: Arc<dyn Target> = Arc::new(Fake::default());
-    let target = Recorded::new(fake, evidence.clone(), false);
+    let target = Recorded::new(fake, evidence.clone(), Manner::Changes);
     let secret = json!({"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"password": "hunter22"}});
     let object = Object::made(secret, crate::manifest::Place::default());
     target.apply(&[object]).await.expect("applied");
@@ -40,7 +40,7 @@ async fn who_shares_a_place_may_look_and_not_change() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let evidence = Evidence::create(&root.path().join("s"), Clock::start(), Redactor::default()).expect("begins");
     let fake: Arc<dyn Target> = Arc::new(Fake::default());
-    let target = Recorded::new(fake, evidence, true);
+    let target = Recorded::new(fake, evidence, Manner::Looks);
     let key = ObjectKey { kind: "Pod".into(), namespace: "mcp".into(), name: "redis".into() };
     let container = ContainerRef { namespace: "mcp".into(), pod: "redis".into(), container: "redis".into() };
     target.get(&key).await.expect("seen");

@@ -60,6 +60,7 @@ fn words_of(error: &TargetError) -> String {
     match error {
         TargetError::Missing(what) => format!("Error from server (NotFound): there is no {what}"),
         TargetError::Refused { reason, .. } => format!("Error from server (Invalid): {reason}"),
+        TargetError::Kept { reason, .. } => format!("Error from server (TooManyRequests): {reason}"),
         TargetError::Unsupported(unsupported) => format!("error: {unsupported}"),
         TargetError::TimedOut(timed_out) => format!("error: {timed_out}"),
         TargetError::Broken { doing, cause } => format!("error: {doing}: {cause:#}"),

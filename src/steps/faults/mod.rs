@@ -73,6 +73,8 @@ impl From<FaultError> for Failure {
     fn from(error: FaultError) -> Self {
         match error {
             FaultError::Target(error) => error.into(),
+            // Whoever keeps a pod from being evicted has promised nothing of what becomes of it then.
+            FaultError::Kept(reason) => Self::skipped(format!("the manifests keep the pod where it is: {reason}")),
             // Not proved is not done: nothing that follows would mean anything.
             unproved @ FaultError::Unproved(_) => Self::broken(unproved.to_string()),
         }

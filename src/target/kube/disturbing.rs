@@ -1,9 +1,10 @@
 //! What a scenario that has the cluster for itself changes of it: its nodes and its default class; each is put back.
 
 use super::{
-    cluster::{DEFAULT_CLASS, OBSERVER, mark_default, uncordon},
+    cluster::{DEFAULT_CLASS, OBSERVER},
     error::broken,
     journal::{Debt, Healing},
+    mend::{Reach, mend},
     nodes::Nodes,
     scenario::{Scenario, Share, not_ours},
 };
@@ -14,7 +15,6 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     sync::{MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -22,16 +22,9 @@ use std::{
 /// A whole cluster is started anew.
 const RESTART: Duration = Duration::from_secs(300);
 
-/// What is to be put back.
+/// What is to be put back, in the order in which it was changed.
 #[derive(Default)]
-pub(super) struct Disturbed {
-    /// Nodes without power, as they were stopped together.
-    stopped: Vec<(Debt, Vec<String>)>,
-    /// Nodes that take no pods.
-    cordoned: BTreeMap<String, Debt>,
-    /// Default classes that were changed, as they were.
-    classes: BTreeMap<String, (Debt, Option<String>)>,
-}
+pub(super) struct Disturbed(Vec<(Debt, Healing)>);
 
 impl Scenario {
     fn disturbed(&self) -> MutexGuard<'_, Disturbed> {
@@ -39,15 +32,15 @@ impl Scenario {
     }
 
     /// Whether this scenario may disturb the whole cluster.
-    pub(super) fn may_disturb(&self, capability: Capability) -> Result<(), Unsupported> {
-        let reason = if !self.cluster.owned {
-            "others use this cluster; kind and k3d make one that may be disturbed"
-        } else if matches!(self.share, Share::WithOthers { .. }) {
-            "other scenarios run on this cluster at the same time; tag the scenario @disruptive, and it runs alone"
-        } else {
-            return Ok(());
-        };
-        Err(Unsupported { capability, reason: reason.into() })
+    pub(super) fn may_disturb(&self, capability: Capability) -> Result<(), TargetError> {
+        if !self.cluster.owned {
+            let reason = "others use this cluster; kind and k3d make one that may be disturbed".into();
+            return Err(Unsupported { capability, reason }.into());
+        }
+        if matches!(self.share, Share::WithOthers { .. }) {
+            return Err(broken("disturbing the cluster", anyhow::anyhow!("other scenarios run on it at the same time")));
+        }
+        Ok(())
     }
 
     pub(super) fn nodes(&self) -> Result<&Nodes, Unsupported> {
@@ -55,37 +48,45 @@ impl Scenario {
         self.cluster.nodes.as_ref().ok_or_else(|| Unsupported { capability: Capability::NodeFaults, reason: reason() })
     }
 
-    fn heal(&self, healing: Healing) -> Result<Debt, TargetError> {
-        self.cluster.journal.owes(healing).map_err(|error| broken("writing down what must be mended", error))
+    /// Writes down how a thing is put back, before it is changed.
+    fn owe(&self, healing: Healing) -> Result<(), TargetError> {
+        let debt = self.cluster.journal.owes(healing.clone()).map_err(|error| broken("writing down what must be mended", error))?;
+        self.disturbed().0.push((debt, healing));
+        Ok(())
     }
 
+    /// It is as it was.
     fn healed(&self, debt: Debt) -> Result<(), TargetError> {
+        self.disturbed().0.retain(|(other, _)| *other != debt);
         self.cluster.journal.healed(debt).map_err(|error| broken("writing down what is mended", error))
+    }
+
+    /// What is owed and is meant by this.
+    fn owed(&self, is_meant: impl Fn(&Healing) -> bool) -> Vec<(Debt, Healing)> {
+        self.disturbed().0.iter().filter(|(_, healing)| is_meant(healing)).cloned().collect()
+    }
+
+    async fn mend_one(&self, healing: &Healing) -> Result<(), TargetError> {
+        let reach = Reach::By(&self.cluster.client, &self.cluster.kinds);
+        mend(healing, &reach).await.map_err(|error| broken("putting back what a fault has changed", error))
     }
 
     /// Takes power from nodes.
     pub(super) async fn take_power(&self, nodes: &[&str]) -> Result<(), TargetError> {
         self.capability(Capability::NodeFaults).await?;
         let nodes = self.nodes()?.by_address(nodes).await?;
-        let debt = self.heal(Healing::StartNodes { nodes: nodes.clone() })?;
-        self.disturbed().stopped.push((debt, nodes.clone()));
-        self.nodes()?.power_off(&nodes.iter().map(String::as_str).collect::<Vec<_>>(), &self.cluster.journal).await
+        self.owe(Healing::StartNodes { nodes: nodes.clone() })?;
+        let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        self.nodes()?.power_off(&names, &self.cluster.journal).await
     }
 
     /// Gives it back to all nodes that were stopped with one of these.
     pub(super) async fn give_power(&self, nodes: &[&str]) -> Result<(), TargetError> {
-        let is_meant = |stopped: &[String]| stopped.iter().any(|node| nodes.contains(&node.as_str()));
-        let back: Vec<_> = self.disturbed().stopped.iter().filter(|(_, stopped)| is_meant(stopped)).cloned().collect();
-        for (debt, nodes) in back {
-            self.power_on(debt, &nodes).await?;
-            self.disturbed().stopped.retain(|(other, _)| *other != debt);
+        for (debt, healing) in self.owed(is_stop_of(nodes)) {
+            self.mend_one(&healing).await?;
+            self.healed(debt)?;
         }
         Ok(())
-    }
-
-    async fn power_on(&self, debt: Debt, nodes: &[String]) -> Result<(), TargetError> {
-        self.nodes()?.power_on(&nodes.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-        self.healed(debt)
     }
 
     /// Takes the power of all nodes but the clients', and gives it back: pods are started again in place, from what the nodes' disks kept.
@@ -97,41 +98,42 @@ impl Scenario {
         let off = SystemTime::now();
         std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
         self.watches.forget();
-        self.give_power(&names).await?;
+        let owed = self.owed(is_stop_of(&names));
+        for (_, healing) in &owed {
+            self.mend_one(healing).await?;
+        }
         Until::within(RESTART)
             .on(self.changes())
-            .met("every node to tell that it is there again", || async {
+            .met::<_, TargetError, _>("every node to tell that it is there again", || async {
                 let now = self.list("Node", None).await?;
                 let silent: Vec<&str> =
                     now.iter().filter(|node| !has_spoken(node, off)).filter_map(|it| it["metadata"]["name"].as_str()).collect();
                 Ok(if silent.is_empty() { Look::Ready(()) } else { Look::NotYet(format!("not from {}", silent.join(", "))) })
             })
-            .await
+            .await?;
+        // Not before: whoever mends in our place must know that the API server has but begun to start.
+        owed.into_iter().try_for_each(|(debt, _)| self.healed(debt))
     }
 
-    /// Objects of the whole cluster stay as they are, but for whether a class is the default and whether a node takes pods: what puts that
-    /// back is written down before it is changed.
+    /// Objects of the whole cluster stay as they are, but for whether a class is the default and whether a node takes pods: how that is
+    /// put back is written down before it is changed.
     pub(super) async fn will_change_the_cluster(&self, key: &ObjectKey, patch: &Value) -> Result<(), TargetError> {
         match key.kind.as_str() {
             "StorageClass" if mark(patch).is_some() => {
                 self.may_disturb(Capability::StorageClasses)?;
-                if self.disturbed().classes.contains_key(&key.name) {
+                let is_owed = |healing: &Healing| matches!(healing, Healing::DefaultClass { class, .. } if *class == key.name);
+                if !self.owed(is_owed).is_empty() {
                     return Ok(());
                 }
                 let class = self.get(key).await?.ok_or_else(|| TargetError::Missing(key.to_string()))?;
-                let was = mark(&class).and_then(|mark| mark.as_str().map(ToOwned::to_owned));
-                let default = was.as_deref() == Some("true");
-                let debt = self.heal(Healing::DefaultClass { class: key.name.clone(), default })?;
-                self.disturbed().classes.insert(key.name.clone(), (debt, was));
-                Ok(())
+                let mark = mark(&class).and_then(|mark| mark.as_str().map(ToOwned::to_owned));
+                self.owe(Healing::DefaultClass { class: key.name.clone(), mark })
             }
-            "Node" if !patch["spec"]["unschedulable"].is_null() => {
+            "Node" if patch == &json!({ "spec": { "unschedulable": true } }) => {
                 self.may_disturb(Capability::NodeFaults)?;
-                let debt = self.heal(Healing::Uncordon { node: key.name.clone() })?;
-                let before = self.disturbed().cordoned.insert(key.name.clone(), debt);
-                before.map_or(Ok(()), |debt| self.healed(debt))
+                self.owe(Healing::Uncordon { node: key.name.clone() })
             }
-            "Node" if patch == &json!({ "spec": { "unschedulable": null } }) && self.disturbed().cordoned.contains_key(&key.name) => Ok(()),
+            "Node" if patch == &json!({ "spec": { "unschedulable": null } }) && !self.owed(is_cordon_of(&key.name)).is_empty() => Ok(()),
             _ => Err(not_ours(key)),
         }
     }
@@ -141,33 +143,31 @@ impl Scenario {
         if object["kind"] != "Node" || object["spec"]["unschedulable"] == true {
             return Ok(());
         }
-        let debt = self.disturbed().cordoned.remove(json::text(object, "/metadata/name"));
-        debt.map_or(Ok(()), |debt| self.healed(debt))
+        for (debt, _) in self.owed(is_cordon_of(json::text(object, "/metadata/name"))) {
+            self.healed(debt)?;
+        }
+        Ok(())
     }
 
-    /// Puts back what is still as this scenario left it; the first problem is told, and nothing is left out for it.
+    /// Puts back what is still as this scenario left it, the last first; the first problem is told, and nothing is left out for it.
     pub(super) async fn put_back(&self) -> Result<(), TargetError> {
-        let Disturbed { stopped, cordoned, classes } = std::mem::take(&mut *self.disturbed());
-        let (client, kinds) = (&self.cluster.client, &self.cluster.kinds);
         let mut first = Ok(());
-        let mut note = |done: Result<(), TargetError>| {
+        for (debt, healing) in self.owed(|_| true).into_iter().rev() {
+            let done = self.mend_one(&healing).await.and_then(|()| self.healed(debt));
             if first.is_ok() {
                 first = done;
             }
-        };
-        for (debt, nodes) in stopped {
-            note(self.power_on(debt, &nodes).await);
-        }
-        for (node, debt) in cordoned {
-            let freed = uncordon(client, kinds, &node).await;
-            note(freed.map_err(|error| broken("letting a node take pods again", error)).and_then(|()| self.healed(debt)));
-        }
-        for (class, (debt, value)) in classes {
-            let marked = mark_default(client, kinds, &class, value.as_deref()).await;
-            note(marked.map_err(|error| broken("putting the default class back", error)).and_then(|()| self.healed(debt)));
         }
         first
     }
+}
+
+fn is_stop_of(names: &[&str]) -> impl Fn(&Healing) -> bool {
+    move |healing| matches!(healing, Healing::StartNodes { nodes } if nodes.iter().any(|node| names.contains(&node.as_str())))
+}
+
+fn is_cordon_of(name: &str) -> impl Fn(&Healing) -> bool {
+    move |healing| matches!(healing, Healing::Uncordon { node } if node == name)
 }
 
 /// Whether the annotation of the default class is there, and what it says.

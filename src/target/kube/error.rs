@@ -4,18 +4,24 @@ use crate::{
     manifest::{ObjectKey, Place},
     target::TargetError,
 };
+use kube::core::Status;
 
 /// What this cluster forbids beside Kubernetes itself: that says nothing about the manifests elsewhere.
 const HOUSE_RULES: &[&str] = &["exceeded quota", "admission webhook", "ValidatingAdmissionPolicy", "violates PodSecurity"];
 
 /// Something of the cluster does not work. Of what the API server answers its own words are told, and not how the library holds them.
 pub(super) fn broken(doing: impl Into<String>, cause: impl Into<anyhow::Error>) -> TargetError {
-    let cause = match cause.into().downcast::<kube::Error>() {
-        Ok(kube::Error::Api(status)) => anyhow::anyhow!("the API server says: {} ({} {})", status.message, status.code, status.reason),
-        Ok(error) => error.into(),
-        Err(other) => other,
-    };
-    TargetError::broken(doing, cause)
+    let cause = cause.into();
+    let said = cause.chain().find_map(|link| match link.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => {
+            Some(anyhow::anyhow!("the API server says: {} ({} {})", status.message, status.code, status.reason))
+        }
+        _ => None,
+    });
+    let Some(said) = said else { return TargetError::broken(doing, cause) };
+    let contexts: Vec<String> =
+        cause.chain().take_while(|link| link.downcast_ref::<kube::Error>().is_none()).map(ToString::to_string).collect();
+    TargetError::broken(doing, contexts.into_iter().rev().fold(said, anyhow::Error::context))
 }
 
 /// What the API server says to an object: no, or nothing that makes sense.
@@ -42,13 +48,19 @@ pub(super) fn kept(pod: &ObjectKey, told: impl FnOnce(String) -> String) -> impl
     let pod = pod.clone();
     move |error| match error {
         kube::Error::Api(status) if status.is_not_found() => TargetError::Missing(pod.to_string()),
-        kube::Error::Api(status) if status.code == 429 || status.message.contains("PodDisruptionBudget") => {
+        kube::Error::Api(status) if is_of_a_budget(&status) => {
             let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.message.as_str());
             let reason = [status.message.as_str()].into_iter().chain(causes).collect::<Vec<_>>().join(" ");
-            TargetError::Refused { key: pod, place: Place::default(), reason: told(reason) }
+            TargetError::Kept { pod, reason: told(reason) }
         }
         error => broken(format!("evicting {pod}"), error),
     }
+}
+
+/// An overloaded server says 429 as well, of no budget.
+fn is_of_a_budget(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.map(|cause| cause.reason.as_str()).any(|reason| reason == "DisruptionBudget") || status.message.contains("PodDisruptionBudget")
 }
 
 #[cfg(test)]
@@ -63,6 +75,10 @@ mod tests {
         let error = kube::Error::Api(Status::failure(words, "Forbidden").with_code(403).boxed());
         let told = format!("{:#}", anyhow::Error::from(broken("making a pod", error)));
         assert_eq!(told, format!("making a pod: the API server says: {words} (403 Forbidden)"));
+        let error = kube::Error::Api(Status::failure(words, "Forbidden").with_code(403).boxed());
+        let within = anyhow::Error::from(error).context("deleting each Pod of run r");
+        let told = format!("{:#}", anyhow::Error::from(broken("clearing", within)));
+        assert_eq!(told, format!("clearing: deleting each Pod of run r: the API server says: {words} (403 Forbidden)"));
     }
 
     #[rstest]

@@ -23,7 +23,7 @@ const COMMAND: Duration = Duration::from_secs(180);
 
 /// How one thing is mended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Healing {
     /// Nodes were stopped: start them.
     StartNodes {
@@ -39,8 +39,8 @@ pub enum Healing {
     DefaultClass {
         /// The class.
         class: String,
-        /// What it was.
-        default: bool,
+        /// What the annotation said; `None` where there was none.
+        mark: Option<String>,
     },
     /// A cluster was made: delete it.
     DeleteCluster {
@@ -61,8 +61,8 @@ pub enum Healing {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
-    /// The process whose run it is.
-    Of(u32),
+    /// The process whose run it is, and when the kernel started it, in its own ticks: numbers are given again.
+    Of(u32, String),
     Owes(u64, Healing),
     Healed(u64),
 }
@@ -96,7 +96,8 @@ impl Journal {
         let file = file.with_context(|| format!("the journal {} cannot be written", path.display()))?;
         file.try_lock().with_context(|| format!("the journal {} cannot be held", path.display()))?;
         let journal = Self { file: Mutex::new(file), path, next: AtomicU64::new(0) };
-        journal.write(&Line::Of(std::process::id()))?;
+        let pid = std::process::id();
+        journal.write(&Line::Of(pid, started(pid).context("the kernel does not tell when this process was started")?))?;
         Ok(journal)
     }
 
@@ -179,9 +180,9 @@ async fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             file => file.with_context(|| format!("the journal {} cannot be read", path.display()))?,
         };
-        match file.try_lock() {
-            Ok(()) => left.push(Left { debts: debts(&path), path, _file: file }),
-            Err(TryLockError::WouldBlock) if lives(&path) => {}
+        let free = match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) if lives(&path) => continue,
             Err(TryLockError::WouldBlock) => {
                 let is_free = || async {
                     match file.try_lock() {
@@ -190,10 +191,13 @@ async fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
                         Err(TryLockError::Error(error)) => Err(anyhow::Error::from(error)),
                     }
                 };
-                Until::within(COMMAND).met("the last command of a killed run to end", is_free).await?;
-                left.push(Left { debts: debts(&path), path, _file: file });
+                Until::within(COMMAND).met("the last command of a killed run to end", is_free).await
             }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("{}", path.display())),
+            Err(TryLockError::Error(error)) => Err(anyhow::Error::from(error).context(path.display().to_string())),
+        };
+        // Somebody else may have mended it meanwhile.
+        if path.exists() {
+            left.push(Left { debts: free.and_then(|()| debts(&path)), path, _file: file });
         }
     }
     Ok(left)
@@ -203,9 +207,17 @@ async fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
 fn lives(path: &Path) -> bool {
     let first = File::open(path).ok().and_then(|file| BufReader::new(file).lines().next()?.ok());
     match first.and_then(|line| serde_json::from_str(&line).ok()) {
-        Some(Line::Of(pid)) => Path::new("/proc").join(pid.to_string()).exists(),
+        Some(Line::Of(pid, then)) => started(pid).is_some_and(|now| now == then),
         _ => true,
     }
+}
+
+/// When the kernel started a process, in ticks since its own start; nothing of one that has ended, waited for or not.
+fn started(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `PID (NAME) STATE …`; the name may hold anything. The start is the 22nd field of all.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(fields.first(), Some(&"Z" | &"X")) { None } else { fields.get(19).map(ToString::to_string) }
 }
 
 /// What a journal owes. Its last line may be half written: then what it speaks of was not begun.
@@ -214,7 +226,7 @@ fn debts(path: &Path) -> anyhow::Result<Vec<Healing>> {
     let mut owed = BTreeMap::new();
     for line in BufReader::new(file).split(b'\n') {
         match serde_json::from_slice(&line?) {
-            Ok(Line::Of(_)) => {}
+            Ok(Line::Of(..)) => {}
             Ok(Line::Owes(debt, healing)) => drop(owed.insert(debt, healing)),
             Ok(Line::Healed(debt)) => drop(owed.remove(&debt)),
             Err(error) if error.is_eof() => {}
@@ -307,7 +319,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("r.jsonl");
         // No process has a number beyond 2^22.
-        fs::write(&path, "{\"of\":4194305}\n{\"owes\":[0,{\"start-nodes\":{\"nodes\":[\"a\"]}}]}\n").expect("written");
+        fs::write(&path, "{\"of\":[4194305,\"1\"]}\n{\"owes\":[0,{\"start-nodes\":{\"nodes\":[\"a\"]}}]}\n").expect("written");
         let file = File::options().read(true).append(true).open(&path).expect("opens");
         file.try_lock().expect("free");
         let mut command = Command::new("tail").args(["-f", "/dev/null"]).stdin(file).spawn().expect("starts");

@@ -1,7 +1,7 @@
 //! Mends what runs left that were killed: what they had broken first, then what they had made.
 
 use super::{
-    cluster::{Access, connect, mark_default, sweep, uncordon},
+    cluster::{connect, mark_default, sweep, uncordon},
     journal::{self, Healing},
     kinds::Kinds,
     program::{PATIENCE, Program},
@@ -10,7 +10,7 @@ use super::{
 use crate::wait::{Look, Until};
 use anyhow::Context as _;
 use kube::Client;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A control plane that gets its power back answers within half a minute; a loaded machine takes longer.
 const START: Duration = Duration::from_secs(120);
@@ -47,7 +47,7 @@ pub async fn mend_all() -> anyhow::Result<Vec<Mended>> {
         let cluster_goes = debts.iter().any(is_whole);
         let mut mended = Vec::new();
         for healing in debts.iter().filter(|healing| !cluster_goes || is_whole(healing)) {
-            let problem = mend(healing, debts).await.err().map(|error| format!("{error:#}"));
+            let problem = mend(healing, &Reach::From(debts)).await.err().map(|error| format!("{error:#}"));
             mended.push(Mended { what: words(healing), problem });
         }
         if mended.iter().all(|mended| mended.problem.is_none()) {
@@ -62,40 +62,62 @@ fn words(healing: &Healing) -> String {
     match healing {
         Healing::StartNodes { nodes } => format!("{} {} started again", nodes.join(", "), if nodes.len() == 1 { "is" } else { "are" }),
         Healing::Uncordon { node } => format!("node {node} takes pods again"),
-        Healing::DefaultClass { class, default } => {
-            format!("storage class {class} is {} the default", if *default { "again" } else { "not" })
+        Healing::DefaultClass { class, mark } => {
+            format!("storage class {class} is {} the default", if mark.as_deref() == Some("true") { "again" } else { "not" })
         }
         Healing::DeleteCluster { tool, name } => format!("{tool} cluster {name} is deleted"),
         Healing::DeleteObjects { access, run } => format!("what run {run} made on context {} is deleted", access.context),
     }
 }
 
-async fn mend(healing: &Healing, all: &[Healing]) -> anyhow::Result<()> {
+/// How whoever mends reaches the cluster.
+pub(super) enum Reach<'a> {
+    /// As the scenario does that has broken something.
+    By(&'a Client, &'a Arc<Kinds>),
+    /// As the journal of a run tells that is over.
+    From(&'a [Healing]),
+}
+
+/// Mends one thing; what is mended already stays as it is.
+pub(super) async fn mend(healing: &Healing, reach: &Reach<'_>) -> anyhow::Result<()> {
     match healing {
         Healing::StartNodes { nodes } => {
             let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
             Program::find("docker")?.run(&[&["start"], &nodes[..]].concat(), PATIENCE).await.map(drop)
         }
         Healing::Uncordon { node } => {
-            let (client, kinds) = reach(access(all)?, all).await?;
+            let (client, kinds) = reach.open().await?;
             uncordon(&client, &kinds, node).await
         }
-        Healing::DefaultClass { class, default } => {
-            let (client, kinds) = reach(access(all)?, all).await?;
-            mark_default(&client, &kinds, class, Some(&default.to_string())).await
+        Healing::DefaultClass { class, mark } => {
+            let (client, kinds) = reach.open().await?;
+            mark_default(&client, &kinds, class, mark.as_deref()).await
         }
         Healing::DeleteCluster { tool, name } => source::delete(tool, name).await,
-        Healing::DeleteObjects { access, run } => {
-            let (client, kinds) = reach(access, all).await?;
+        Healing::DeleteObjects { run, .. } => {
+            let (client, kinds) = reach.open().await?;
             sweep(&client, &kinds, run).await
         }
     }
 }
 
-/// Reaches a cluster; one whose nodes were just started is given the time that its API server takes.
-async fn reach(access: &Access, all: &[Healing]) -> anyhow::Result<(Client, Kinds)> {
-    let started = all.iter().any(|healing| matches!(healing, Healing::StartNodes { .. }));
-    let client = connect(access).await?;
+impl Reach<'_> {
+    async fn open(&self) -> anyhow::Result<(Client, Arc<Kinds>)> {
+        match self {
+            Self::By(client, kinds) => Ok(((*client).clone(), Arc::clone(kinds))),
+            Self::From(debts) => open(debts).await,
+        }
+    }
+}
+
+/// Reaches the cluster on which a run owes something; one whose nodes were just started is given the time that its API server takes.
+async fn open(debts: &[Healing]) -> anyhow::Result<(Client, Arc<Kinds>)> {
+    let access = debts.iter().find_map(|debt| match debt {
+        Healing::DeleteObjects { access, .. } => Some(access),
+        _ => None,
+    });
+    let client = connect(access.context("the journal does not say on which cluster")?).await?;
+    let started = debts.iter().any(|healing| matches!(healing, Healing::StartNodes { .. }));
     let kinds = Until::within(if started { START } else { ANSWER })
         .every(Duration::from_secs(1))
         .met::<_, anyhow::Error, _>("the API server to answer", || async {
@@ -105,14 +127,5 @@ async fn reach(access: &Access, all: &[Healing]) -> anyhow::Result<(Client, Kind
             })
         })
         .await?;
-    Ok((client, kinds))
-}
-
-/// How the cluster is reached on which a run owes something: its journal tells that first of all.
-fn access(debts: &[Healing]) -> anyhow::Result<&Access> {
-    let told = debts.iter().find_map(|debt| match debt {
-        Healing::DeleteObjects { access, .. } => Some(access),
-        _ => None,
-    });
-    told.context("the journal does not say on which cluster")
+    Ok((client, Arc::new(kinds)))
 }

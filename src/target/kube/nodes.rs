@@ -79,11 +79,6 @@ impl Nodes {
         done.map(drop).map_err(|error| broken(doing, error))
     }
 
-    /// Gives it back.
-    pub(super) async fn power_on(&self, nodes: &[&str]) -> Result<(), TargetError> {
-        self.docker("giving a node its power", &[&["start"], nodes].concat()).await.map(drop)
-    }
-
     async fn processes(&self, node: &str, container: &str) -> Result<Vec<Process>, TargetError> {
         let text = self.within(node, &["sh", "-c", PROCESSES, "sh", container]).await?;
         Ok(text.lines().filter_map(process).collect())

@@ -97,13 +97,13 @@ impl<'a> OurPod<'a> {
         pods.logs(&self.name, &LogParams::default()).await.map_err(|error| broken(format!("reading what pod {} says", self.name), error))
     }
 
-    /// It has served.
-    pub(super) async fn end(self) -> Result<(), TargetError> {
-        let pods = watches::api(&self.cluster.client, self.kind()?, &self.namespace);
+    /// It has served; what keeps it now ends with its namespace.
+    pub(super) async fn end(self) {
+        let Ok(kind) = self.kind() else { return };
+        let pods = watches::api(&self.cluster.client, kind, &self.namespace);
         if let Err(error) = pods.delete(&self.name, &DeleteParams::default().grace_period(0)).await {
             tracing::debug!(%error, "a pod of ours ends with its namespace");
         }
-        Ok(())
     }
 }
 

@@ -43,7 +43,7 @@ impl Cluster {
             if state["terminated"].is_object() { Look::Ready(state["terminated"].clone()) } else { Look::NotYet(state.to_string()) }
         });
         let (ended, log) = (ended.await?, pod.log().await?);
-        pod.end().await?;
+        pod.end().await;
         Ok(judge(&ended, &log))
     }
 }

@@ -185,7 +185,10 @@ impl Target for Scenario {
         let found = match &capability {
             Capability::MemoryLimit => self.cluster.probed().await?.memory,
             Capability::RunAsUser => self.cluster.probed().await?.user,
-            Capability::NodeFaults => return Ok(self.nodes().map(drop).and_then(|()| self.may_disturb(capability))?),
+            Capability::NodeFaults => {
+                self.nodes()?;
+                return self.may_disturb(capability);
+            }
             Capability::StorageClasses if self.cluster.owned => Ok(()),
             Capability::StorageClasses => Err("others use this cluster and its storage classes".into()),
             Capability::VolumeExpansion => {
@@ -403,8 +406,7 @@ impl Scenario {
 }
 
 pub(super) fn not_ours(key: &ObjectKey) -> TargetError {
-    let reason = format!("{key} belongs to the whole cluster and not to this scenario");
-    TargetError::Refused { key: key.clone(), place: Place::default(), reason }
+    broken(format!("changing {key}"), anyhow::anyhow!("it belongs to the whole cluster and not to this scenario"))
 }
 
 /// Does not start what the cluster has no image of: pods of which nothing could run are not asked for, and of the others a kubelet does not

@@ -44,7 +44,7 @@ pub(super) fn delete(cluster: &Cluster, key: &ObjectKey, grace: Option<Duration>
 /// Evicts a pod.
 pub(super) fn evict(cluster: &Cluster, key: &ObjectKey) -> Result<(), TargetError> {
     let pod = cluster.store.get(key).ok_or_else(|| TargetError::Missing(key.to_string()))?;
-    eviction::evict(&cluster.store, &pod).map_err(refused(key))
+    eviction::evict(&cluster.store, &pod).map_err(|reason| TargetError::Kept { pod: key.clone(), reason })
 }
 
 /// Patches an object.

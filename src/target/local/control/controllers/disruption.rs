@@ -9,18 +9,27 @@ use super::{
     Context,
 };
 use crate::manifest::selector;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) fn look(context: &Context<'_>) {
     for budget in context.store.list("PodDisruptionBudget", None) {
-        let Standing { expected, healthy, desired } = Standing::of(context.store, &budget);
-        let allowed = Standing { expected, healthy, desired }.allowed();
+        let standing = Standing::of(context.store, &budget);
+        let Standing { expected, healthy, desired } = standing;
         context.update(&budget, |budget| {
-            budget["status"] = json!({
-                "observedGeneration": budget["metadata"]["generation"], "expectedPods": expected, "currentHealthy": healthy,
-                "desiredHealthy": desired, "disruptionsAllowed": allowed
-            });
+            let generation = budget["metadata"]["generation"].clone();
+            let status = [
+                ("expectedPods", expected),
+                ("currentHealthy", healthy),
+                ("desiredHealthy", desired),
+                ("disruptionsAllowed", standing.allowed()),
+            ];
+            for (field, pods) in status {
+                json::set(budget, &format!("/status/{field}"), pods.into());
+            }
+            json::set(budget, "/status/observedGeneration", generation);
+            let (allowed, reason) = if standing.allowed() > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+            json::set_condition(budget, "DisruptionAllowed", allowed, reason, "");
         });
     }
 }
@@ -42,17 +51,13 @@ impl Standing {
         let selected = selected(store, budget);
         let healthy = count(selected.iter().filter(|pod| pods::is_ready(pod) && !pods::is_terminating(pod)).count());
         let asked = |field: &str| budget["spec"].get(field).filter(|value| !value.is_null());
+        // What has no scale cannot be reckoned, and neither can a budget that asks for nothing: then no pod may go.
+        let scale = || scale(store, &selected).unwrap_or(0);
         let (expected, desired) = match (asked("maxUnavailable"), asked("minAvailable")) {
-            (Some(most), _) => {
-                let expected = scale(store, &selected);
-                (expected, (expected - share(most, expected)).max(0))
-            }
+            (Some(most), _) => (scale(), (scale() - share(most, scale())).max(0)),
             (None, Some(least)) if least.is_number() => (count(selected.len()), share(least, 0)),
-            (None, least) => {
-                let expected = scale(store, &selected);
-                // Neither field: one must stay.
-                (expected, least.map_or(1, |least| share(least, expected)))
-            }
+            (None, Some(least)) => (scale(), share(least, scale())),
+            (None, None) => (0, 0),
         };
         Self { expected, healthy, desired }
     }
@@ -71,12 +76,12 @@ pub(in super::super) fn budgets_of(store: &Store, pod: &Value) -> Vec<Arc<Value>
 
 fn selected(store: &Store, budget: &Value) -> Vec<Arc<Value>> {
     let all = store.list("Pod", Some(text(budget, "/metadata/namespace")));
-    let chosen = |pod: &Arc<Value>| !pods::is_finished(pod) && selector::matches(&budget["spec"]["selector"], labels(pod));
-    all.into_iter().filter(chosen).collect()
+    all.into_iter().filter(|pod| selector::matches(&budget["spec"]["selector"], labels(pod))).collect()
 }
 
-/// As many pods as their controllers are to have: a ReplicaSet's own, or those of the Deployment above it.
-fn scale(store: &Store, selected: &[Arc<Value>]) -> i64 {
+/// As many pods as their controllers are to have: a ReplicaSet's own, or those of the Deployment above it. `None` where a pod has no
+/// controller, or one without a number of replicas, as a DaemonSet.
+fn scale(store: &Store, selected: &[Arc<Value>]) -> Option<i64> {
     let mut scales = BTreeMap::new();
     for pod in selected {
         let namespace = text(pod, "/metadata/namespace");
@@ -84,11 +89,14 @@ fn scale(store: &Store, selected: &[Arc<Value>]) -> i64 {
             let owner = json::controller(object)?;
             store.get(&json::key_of(text(owner, "/kind"), namespace, text(owner, "/name")))
         };
-        let Some(owner) = above(pod) else { continue };
+        let owner = above(pod)?;
         let top = above(&owner).unwrap_or(owner);
+        if !matches!(text(&top, "/kind"), "Deployment" | "ReplicaSet" | "StatefulSet") {
+            return None;
+        }
         scales.insert(text(&top, "/metadata/uid").to_owned(), number(&top, "/spec/replicas").unwrap_or(1));
     }
-    scales.values().sum()
+    Some(scales.values().sum())
 }
 
 /// A number of pods, or a share of `all` of them.
@@ -108,6 +116,7 @@ fn count(pods: usize) -> i64 {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use serde_json::json;
 
     #[rstest]
     #[case(json!(2), 5, 2)]
