@@ -112,7 +112,8 @@ Feature: Redis persistence for the MCP servers
       Given Redis runs from the manifests
       And clients have written tenants to databases 0, 1 and 2
       When the node that runs Redis is drained
-      And the drained node takes pods again
+      Then the replacement is Pending, and the event tells that its volume is on another node
+      When the drained node takes pods again
       Then Redis is ready again within 60 seconds
       And every acknowledged write is still there
 

@@ -5,7 +5,7 @@
 use super::Evidence;
 use crate::{
     manifest::{Object, ObjectKey},
-    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Manner, Process, Target, TargetError},
+    target::{Applied, Attached, Capability, ContainerRef, DEFAULT_CLASS, ExecOutput, Kill, Manner, Process, Target, TargetError},
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ impl<T: Target + ?Sized> Target for Recorded<T> {
     }
 
     async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<Value, TargetError> {
-        let default_class = || patch.pointer("/metadata/annotations/storageclass.kubernetes.io~1is-default-class").is_some();
+        let default_class = || patch["metadata"]["annotations"].get(DEFAULT_CLASS).is_some();
         let of_the_cluster = key.kind == "Node" || key.kind == "StorageClass" && default_class();
         self.manner.may("patch", if of_the_cluster { Manner::Disturbs } else { Manner::Changes })?;
         let began = Instant::now();

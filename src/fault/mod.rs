@@ -130,8 +130,7 @@ pub async fn drain_node(target: &dyn Target, node: &str, limit: Duration) -> Res
     target.patch(&key, &json!({ "spec": { "unschedulable": true } })).await?;
     let pods = target.list("Pod", None).await?;
     for pod in pods.iter().filter(|pod| pod["spec"]["nodeName"] == node) {
-        let owner = json::list(pod, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true);
-        match owner.and_then(|owner| owner["kind"].as_str()) {
+        match json::controller(pod).and_then(|owner| owner["kind"].as_str()) {
             Some("DaemonSet" | "Node") => {}
             Some(_) => {
                 evict(target, &key_of(pod), limit).await?;

@@ -42,6 +42,12 @@ pub fn labels(object: &Value) -> &Map<String, Value> {
     map(object, "/metadata/labels")
 }
 
+/// The owner that controls the object.
+#[must_use]
+pub fn controller(object: &Value) -> Option<&Value> {
+    list(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true)
+}
+
 /// The condition of that type.
 #[must_use]
 pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {

@@ -132,13 +132,14 @@ pub(super) fn order(cases: &[Case]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cases.len()).collect();
     order.sort_by_cached_key(|&index| {
         let case = &cases[index];
-        let rank = match Deployment::of(case) {
+        let deployment = Deployment::of(case);
+        let rank = match &deployment {
             Some(_) => 2,
             None if case.manner() == Manner::Disturbs => 0,
             None if case.is_tagged("long") => 1,
             None => 3,
         };
-        (rank, Deployment::of(case))
+        (rank, deployment)
     });
     order
 }
@@ -153,6 +154,7 @@ mod tests {
         target::fake::Fake,
     };
     use async_trait::async_trait;
+
     /// Counts what it gives.
     #[derive(Default)]
     struct Counting {

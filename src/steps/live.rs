@@ -40,7 +40,7 @@ pub(super) fn describe(pods: &[Value], events: &[Value], workload: &ObjectKey) -
                 key.name,
                 pod["status"]["phase"].as_str().unwrap_or("without a phase"),
                 states.join(", "),
-                last_event(events, &key)
+                last_event_of(events, pod)
             )
         })
         .collect::<Vec<_>>()
@@ -59,13 +59,19 @@ fn state(status: &Value) -> String {
 
 /// The last event about the object, with its reason.
 pub(super) fn last_event(events: &[Value], key: &ObjectKey) -> String {
-    events
-        .iter()
-        .rfind(|event| event["involvedObject"]["kind"] == key.kind.as_str() && event["involvedObject"]["name"] == key.name.as_str())
-        .map_or_else(
-            || format!("no event about {key}"),
-            |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
-        )
+    last(events, key, |about| about["kind"] == key.kind.as_str() && about["name"] == key.name.as_str())
+}
+
+/// The last event about this pod, with its reason, and not about an earlier one of its name, as a StatefulSet makes them.
+pub(super) fn last_event_of(events: &[Value], pod: &Value) -> String {
+    last(events, &key_of(pod), |about| about["uid"] == pod["metadata"]["uid"])
+}
+
+fn last(events: &[Value], key: &ObjectKey, is_about: impl Fn(&Value) -> bool) -> String {
+    events.iter().rfind(|event| is_about(&event["involvedObject"])).map_or_else(
+        || format!("no event about {key}"),
+        |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
+    )
 }
 
 #[cfg(test)]
@@ -87,5 +93,15 @@ mod tests {
     ) {
         let pod = json!({ "metadata": { "namespace": "n", "ownerReferences": [{ "kind": owner, "name": owner_name }] } });
         assert_eq!(is_of(&pod, &ObjectKey { kind: kind.into(), namespace: "n".into(), name: name.into() }), belongs);
+    }
+
+    #[test]
+    fn what_is_told_of_an_earlier_pod_of_the_name_is_not_told_of_this_one() {
+        let event = |uid: &str, reason: &str| json!({ "involvedObject": { "kind": "Pod", "name": "redis-0", "uid": uid }, "reason": reason, "message": "" });
+        let pod = json!({ "metadata": { "namespace": "n", "name": "redis-0", "uid": "new" } });
+        let events = [event("old", "Scheduled"), event("new", "FailedScheduling"), event("old", "Killing")];
+        assert_eq!(last_event_of(&events, &pod), "FailedScheduling: ");
+        assert_eq!(last_event(&events, &key_of(&pod)), "Killing: ");
+        assert!(last_event_of(&events[..1], &pod).starts_with("no event about"));
     }
 }

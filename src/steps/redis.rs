@@ -1,8 +1,7 @@
 //! Phrases about Redis itself: that it runs, what it answers, under which user.
 
-use super::{Failure, Step, World, live::last_event};
+use super::{Failure, Step, World, live::last_event_of};
 use crate::{
-    fault::key_of,
     manifest::{Place, json::holds, roles::Data},
     target::ContainerRef,
     traffic::{Answer, Endpoint, Limits},
@@ -151,7 +150,7 @@ async fn the_redis_pod_waits_for_its_claim(world: &mut World) -> Step {
             let pods = redis.pods(target.as_ref()).await?;
             let events = target.list("Event", Some(&redis.workload.namespace)).await?;
             let Some(pod) = pods.first() else { return Ok(Look::NotYet("no pod".into())) };
-            let event = last_event(&events, &key_of(pod));
+            let event = last_event_of(&events, pod);
             Ok(if pod["status"]["phase"] == "Pending" && event.contains(&claim) { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;

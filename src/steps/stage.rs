@@ -6,7 +6,7 @@ use crate::{
     manifest::{ManifestSet, Object, ObjectKey, Place, home},
     mutants::Change,
     run::{Case, Places, Variant},
-    target::{Applied, ContainerRef, Target},
+    target::{Applied, ContainerRef, DEFAULT_CLASS, Target},
 };
 use cucumber::{given, when};
 use serde_json::{Value, json};
@@ -309,8 +309,6 @@ async fn a_default_class_is_set(world: &mut World) -> Step {
     let class = classes.into_iter().next().ok_or_else(|| Failure::broken("the cluster has no storage class at all"))?;
     set_default(world, &class, true).await
 }
-
-const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 async fn default_class(world: &mut World) -> Step<Value> {
     let classes = world.target().await?.list("StorageClass", None).await?;

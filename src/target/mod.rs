@@ -27,6 +27,9 @@ use tokio::{
     sync::watch,
 };
 
+/// The annotation of the storage class that claims get which name none.
+pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
 /// Why a target did not do as it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {

@@ -1,17 +1,16 @@
 //! Where the time goes until a pod on a cluster is ready, as the API server tells it: to the second.
 
 use crate::report::{Scenario, seconds};
-use redis_conformance::time;
+use redis_conformance::{manifest::json, time};
 use serde_json::Value;
 use std::{
     fs,
     time::{Duration, SystemTime},
 };
 
-/// One pod on its way.
+/// A pod on its way.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Way {
-    pod: String,
+struct Way {
     /// From its creation to a node, and for a claim until its volume is there.
     scheduled: Duration,
     /// Until its container is started: sandbox, network, volumes, image.
@@ -20,36 +19,26 @@ pub(crate) struct Way {
     ready: Duration,
 }
 
-/// The ways of the Redis pods that stood at a scenario's end; none where it was not ready, or its container not the first one.
-pub(crate) fn of(scenario: &Scenario) -> Vec<Way> {
-    let Some(folder) = &scenario.evidence else { return Vec::new() };
-    let pods = fs::read(folder.join("pod.json")).ok().and_then(|text| serde_json::from_slice::<Vec<Value>>(&text).ok());
-    pods.iter().flatten().filter_map(way).collect()
+/// The way of the last Redis pod that stood at a scenario's end; none where it was not ready, or its container not the first one.
+fn of(scenario: &Scenario) -> Option<Way> {
+    let text = fs::read(scenario.evidence.as_ref()?.join("pod.json")).ok()?;
+    serde_json::from_slice::<Vec<Value>>(&text).ok()?.iter().filter_map(way).next_back()
 }
 
 fn way(pod: &Value) -> Option<Way> {
-    let name = pod["metadata"]["name"].as_str()?;
-    let container = pod["status"]["containerStatuses"]
-        .as_array()?
-        .iter()
-        .find(|status| status["image"].as_str().is_some_and(|image| image.contains("redis:")))?;
+    let statuses = json::list(pod, "/status/containerStatuses");
+    let container = statuses.iter().find(|status| json::text(status, "/image").contains("redis:"))?;
     if container["restartCount"] != 0 {
         return None;
     }
-    let condition = |kind: &str| {
-        let all = pod["status"]["conditions"].as_array()?;
-        let condition = all.iter().find(|condition| condition["type"] == kind && condition["status"] == "True")?;
+    let since = |kind: &str| {
+        let condition = json::condition(pod, kind).filter(|condition| condition["status"] == "True")?;
         moment(&condition["lastTransitionTime"])
     };
-    let (created, scheduled) = (moment(&pod["metadata"]["creationTimestamp"])?, condition("PodScheduled")?);
-    let (started, ready) = (moment(&container["state"]["running"]["startedAt"])?, condition("Ready")?);
+    let (created, scheduled) = (moment(&pod["metadata"]["creationTimestamp"])?, since("PodScheduled")?);
+    let (started, ready) = (moment(&container["state"]["running"]["startedAt"])?, since("Ready")?);
     let between = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
-    Some(Way {
-        pod: name.to_owned(),
-        scheduled: between(created, scheduled),
-        started: between(scheduled, started),
-        ready: between(started, ready),
-    })
+    Some(Way { scheduled: between(created, scheduled), started: between(scheduled, started), ready: between(started, ready) })
 }
 
 fn moment(value: &Value) -> Option<SystemTime> {
@@ -60,12 +49,12 @@ fn moment(value: &Value) -> Option<SystemTime> {
 pub(crate) fn table(scenarios: &[Scenario]) -> String {
     let mut text =
         format!("every scenario, and the way of its last Redis pod: {:>9} {:>9} {:>9} {:>9}\n", "in all", "scheduled", "started", "ready");
-    let mut rows: Vec<(&Scenario, Vec<Way>)> = scenarios.iter().map(|scenario| (scenario, of(scenario))).collect();
+    let mut rows: Vec<(&Scenario, Option<Way>)> = scenarios.iter().map(|scenario| (scenario, of(scenario))).collect();
     rows.sort_by_key(|(scenario, _)| std::cmp::Reverse(scenario.took));
-    for (scenario, ways) in rows {
+    for (scenario, way) in rows {
         let name: String = format!("{} {}", scenario.guarantee, scenario.name).chars().take(48).collect();
-        let (took, way) = (seconds(scenario.took), ways.last());
-        let part = |part: fn(&Way) -> Duration| way.map_or("-".to_owned(), |way| format!("{} s", part(way).as_secs()));
+        let took = seconds(scenario.took);
+        let part = |part: fn(&Way) -> Duration| way.as_ref().map_or("-".to_owned(), |way| format!("{} s", part(way).as_secs()));
         text += &format!(
             "  {name:<50} {took:>9} {:>9} {:>9} {:>9}\n",
             part(|way| way.scheduled),
@@ -94,7 +83,7 @@ mod tests {
             },
         });
         let seconds = Duration::from_secs;
-        assert_eq!(way(&pod), Some(Way { pod: "redis-0".into(), scheduled: seconds(6), started: seconds(2), ready: seconds(11) }));
+        assert_eq!(way(&pod), Some(Way { scheduled: seconds(6), started: seconds(2), ready: seconds(11) }));
         let mut restarted = pod;
         restarted["status"]["containerStatuses"][0]["restartCount"] = 1.into();
         assert_eq!(way(&restarted), None);

@@ -6,6 +6,7 @@ use crate::{
     target::fake::Fake,
     verdict::{Outcome, ScenarioResult},
 };
+
 #[tokio::test]
 async fn calls_are_written_once_and_secrets_of_applied_objects_never() {
     let root = tempfile::tempdir().expect("a temporary folder");

@@ -5,16 +5,16 @@ use crate::{
     manifest::json::holds,
     steps::{
         Failure, Step, World,
-        live::{is_ending, last_event},
+        live::{is_ending, last_event_of},
         promise::End,
         workload::START,
     },
-    target::Capability,
+    target::{Capability, Target},
     wait::{Look, Until},
 };
 use cucumber::{then, when};
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The controller manager's grace for a silent node is 50 s by default, and its round 5 s.
 const NODE_MONITOR: Duration = Duration::from_secs(60);
@@ -22,22 +22,23 @@ const NODE_MONITOR: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(60);
 
 impl World {
-    async fn redis_and_its_node(&mut self) -> Step<(Value, String)> {
+    /// A fault of the node that runs Redis begins, which ends its pod in this way: the target, the pod, and the node.
+    async fn a_fault_of_its_node_begins(&mut self, what: &str, end: End) -> Step<(Arc<dyn Target>, Value, String)> {
+        let target = self.target().await?;
+        target.capability(Capability::NodeFaults).await?;
+        self.redis_is_about_to_end().await?;
         let pod = self.redis_pod().await?;
         let node = pod["spec"]["nodeName"].as_str().ok_or_else(|| Failure::broken("the pod of Redis is on no node"))?.to_owned();
-        Ok((pod, node))
+        self.a_fault_begins(&format!("node {node} {what}"));
+        self.fault.node = Some(node.clone());
+        self.fault.end = Some(end);
+        Ok((target, pod, node))
     }
 }
 
 #[when("the node that runs Redis is lost")]
 async fn the_node_is_lost(world: &mut World) -> Step {
-    let target = world.target().await?;
-    target.capability(Capability::NodeFaults).await?;
-    world.redis_is_about_to_end().await?;
-    let (pod, node) = world.redis_and_its_node().await?;
-    world.a_fault_begins(&format!("node {node} lost"));
-    world.fault.node = Some(node.clone());
-    world.fault.end = Some(End::NodeLost);
+    let (target, pod, node) = world.a_fault_of_its_node_begins("lost", End::NodeLost).await?;
     fault::lose_node(target.as_ref(), &node, NODE_MONITOR).await?;
     let (key, uid) = (key_of(&pod), pod["metadata"]["uid"].clone());
     Until::within(NODE_MONITOR)
@@ -78,7 +79,7 @@ async fn the_replacement_is_pending(world: &mut World) -> Step {
                 }
                 return Ok(Look::NotYet(format!("{} pods, none waits for a node", pods.len())));
             };
-            let event = last_event(&events, &key_of(pod));
+            let event = last_event_of(&events, pod);
             Ok(if event.contains("node affinity") { Look::Ready(event) } else { Look::NotYet(event) })
         })
         .await?;
@@ -96,13 +97,7 @@ async fn the_lost_node_comes_back(world: &mut World) -> Step {
 
 #[when("the node that runs Redis is drained")]
 async fn the_node_is_drained(world: &mut World) -> Step {
-    let target = world.target().await?;
-    target.capability(Capability::NodeFaults).await?;
-    world.redis_is_about_to_end().await?;
-    let (pod, node) = world.redis_and_its_node().await?;
-    world.a_fault_begins(&format!("node {node} drained"));
-    world.fault.node = Some(node.clone());
-    world.fault.end = Some(End::PodDeleted);
+    let (target, pod, node) = world.a_fault_of_its_node_begins("drained", End::PodDeleted).await?;
     fault::drain_node(target.as_ref(), &node, DRAIN).await?;
     match target.get(&key_of(&pod)).await? {
         Some(now) if now["metadata"]["uid"] == pod["metadata"]["uid"] => {

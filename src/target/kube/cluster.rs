@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     manifest::json,
-    target::{Target, TargetError, image::Programs},
+    target::{DEFAULT_CLASS, Target, TargetError, image::Programs},
     wait::{Look, Until, at_most},
 };
 use anyhow::Context as _;
@@ -39,8 +39,6 @@ use tokio::sync::{OnceCell, RwLock};
 
 /// The node that is for clients alone, where there is one.
 pub(super) const OBSERVER: &str = "redis-conformance.io/observer";
-/// The annotation of the storage class that claims get which name none.
-pub(super) const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Until a namespace is gone: its pods' grace, its claims, and what a loaded machine adds.
 const GONE: Duration = Duration::from_secs(180);
 

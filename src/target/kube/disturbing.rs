@@ -1,7 +1,7 @@
 //! What a scenario that has the cluster for itself changes of it: its nodes and its default class; each is put back.
 
 use super::{
-    cluster::{DEFAULT_CLASS, OBSERVER},
+    cluster::OBSERVER,
     error::broken,
     journal::{Debt, Healing},
     mend::{Reach, mend},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     manifest::{ObjectKey, json},
-    target::{Capability, Target as _, TargetError, Unsupported},
+    target::{Capability, DEFAULT_CLASS, Target as _, TargetError, Unsupported},
     wait::{Look, Until},
 };
 use serde_json::{Value, json};

@@ -1,7 +1,10 @@
 //! What must be mended when a run ends in the middle of a fault: written down before the fault, taken up by `clean`.
 
 use super::cluster::Access;
-use crate::wait::{Look, Until};
+use crate::{
+    target::local::node::start_of,
+    wait::{Look, Until},
+};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -62,7 +65,7 @@ pub enum Healing {
 #[serde(rename_all = "kebab-case")]
 enum Line {
     /// The process whose run it is, and when the kernel started it, in its own ticks: numbers are given again.
-    Of(u32, String),
+    Of(u32, u64),
     Owes(u64, Healing),
     Healed(u64),
 }
@@ -97,7 +100,8 @@ impl Journal {
         file.try_lock().with_context(|| format!("the journal {} cannot be held", path.display()))?;
         let journal = Self { file: Mutex::new(file), path, next: AtomicU64::new(0) };
         let pid = std::process::id();
-        journal.write(&Line::Of(pid, started(pid).context("the kernel does not tell when this process was started")?))?;
+        let then = start_of(&stat(pid)).context("the kernel does not tell when this process was started")?;
+        journal.write(&Line::Of(pid, then))?;
         Ok(journal)
     }
 
@@ -207,17 +211,13 @@ async fn left_in(folder: &Path) -> anyhow::Result<Vec<Left>> {
 fn lives(path: &Path) -> bool {
     let first = File::open(path).ok().and_then(|file| BufReader::new(file).lines().next()?.ok());
     match first.and_then(|line| serde_json::from_str(&line).ok()) {
-        Some(Line::Of(pid, then)) => started(pid).is_some_and(|now| now == then),
+        Some(Line::Of(pid, then)) => start_of(&stat(pid)).is_ok_and(|now| now == then),
         _ => true,
     }
 }
 
-/// When the kernel started a process, in ticks since its own start; nothing of one that has ended, waited for or not.
-fn started(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // `PID (NAME) STATE …`; the name may hold anything. The start is the 22nd field of all.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    if matches!(fields.first(), Some(&"Z" | &"X")) { None } else { fields.get(19).map(ToString::to_string) }
+fn stat(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/stat").into()
 }
 
 /// What a journal owes. Its last line may be half written: then what it speaks of was not begun.
@@ -319,7 +319,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("r.jsonl");
         // No process has a number beyond 2^22.
-        fs::write(&path, "{\"of\":[4194305,\"1\"]}\n{\"owes\":[0,{\"start-nodes\":{\"nodes\":[\"a\"]}}]}\n").expect("written");
+        fs::write(&path, "{\"of\":[4194305,1]}\n{\"owes\":[0,{\"start-nodes\":{\"nodes\":[\"a\"]}}]}\n").expect("written");
         let file = File::options().read(true).append(true).open(&path).expect("opens");
         file.try_lock().expect("free");
         let mut command = Command::new("tail").args(["-f", "/dev/null"]).stdin(file).spawn().expect("starts");

@@ -31,6 +31,7 @@ const NO_IMAGE: &[&str] =
 /// A pod of ours.
 pub(super) struct OurPod<'a> {
     cluster: &'a Cluster,
+    kind: &'a Kind,
     namespace: String,
     name: String,
 }
@@ -66,26 +67,23 @@ impl<'a> OurPod<'a> {
         let name = json::text(&pod, "/metadata/name").to_owned();
         let doing = || format!("making pod {name} in namespace {namespace}");
         account_is_there(cluster, namespace).await?;
+        let kind = cluster.kind("Pod")?;
         let object: DynamicObject = serde_json::from_value(pod).map_err(|error| broken(doing(), error))?;
-        match watches::api(&cluster.client, cluster.kind("Pod")?, namespace).create(&PostParams::default(), &object).await {
+        match watches::api(&cluster.client, kind, namespace).create(&PostParams::default(), &object).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => return Err(broken(doing(), error)),
         }
-        Ok(Self { cluster, namespace: namespace.to_owned(), name })
-    }
-
-    fn kind(&self) -> Result<&'a Kind, TargetError> {
-        self.cluster.kind("Pod")
+        Ok(Self { cluster, kind, namespace: namespace.to_owned(), name })
     }
 
     /// Waits until the pod is as asked.
     pub(super) async fn met<T>(&self, limit: Duration, what: &str, look: impl Fn(&Value) -> Look<T>) -> Result<T, TargetError> {
-        let (kind, watch) = (self.kind()?, Watches::new(self.cluster.client.clone()));
+        let watch = Watches::new(self.cluster.client.clone());
         Until::within(limit)
             .on(watch.changes())
             .met(what, || async {
-                let pod = watch.get(kind, &self.namespace, &self.name).await?;
+                let pod = watch.get(self.kind, &self.namespace, &self.name).await?;
                 Ok(pod.map_or_else(|| Look::NotYet("no pod yet".into()), |pod| look(&pod)))
             })
             .await
@@ -99,8 +97,7 @@ impl<'a> OurPod<'a> {
 
     /// It has served; what keeps it now ends with its namespace.
     pub(super) async fn end(self) {
-        let Ok(kind) = self.kind() else { return };
-        let pods = watches::api(&self.cluster.client, kind, &self.namespace);
+        let pods = watches::api(&self.cluster.client, self.kind, &self.namespace);
         if let Err(error) = pods.delete(&self.name, &DeleteParams::default().grace_period(0)).await {
             tracing::debug!(%error, "a pod of ours ends with its namespace");
         }

@@ -327,7 +327,7 @@ fn settle(orders: &Orders) -> Result<(), (Stage, &'static str, io::Error)> {
 }
 
 /// The start time in a `stat` file of `/proc`, in ticks since boot; a zombie has none.
-pub(super) fn start_of(stat: &Path) -> io::Result<u64> {
+pub(in crate::target) fn start_of(stat: &Path) -> io::Result<u64> {
     let text = fs::read_to_string(stat)?;
     // The program's name stands in parentheses and may hold anything.
     let fields: Vec<_> = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();

@@ -3,10 +3,10 @@
 use super::{
     clock,
     json::{self, text},
-    random,
     store::Store,
 };
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// At most so many are kept; the oldest go first.
 const MOST: usize = 2000;
@@ -42,15 +42,17 @@ pub(super) fn tell(store: &Store, object: &Value, level: Level, reason: &str, me
         store.remove(&json::key(oldest));
     }
     let now = clock::now();
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let event = json!({
         "apiVersion": "v1", "kind": "Event",
-        "metadata": { "namespace": namespace, "name": format!("{}.{}{}", text(object, "/metadata/name"), random::suffix(), random::suffix()) },
+        // Named by their time, as the API's own clients do: in the order of names they are in the order of time.
+        "metadata": { "namespace": namespace, "name": format!("{}.{nanoseconds:x}", text(object, "/metadata/name")) },
         "involvedObject": { "apiVersion": object["apiVersion"], "kind": object["kind"], "name": object["metadata"]["name"],
             "namespace": object["metadata"]["namespace"], "uid": uid },
         "type": level, "reason": reason, "message": message, "count": 1,
         "firstTimestamp": now.clone(), "lastTimestamp": now, "source": { "component": source }
     });
-    // Two events never share a generated name; were it so, one of them would be missing, which harms nobody.
+    // Two events about one object never share a nanosecond; were it so, one of them would be missing, which harms nobody.
     drop(store.create(event));
 }
 
@@ -78,5 +80,17 @@ mod tests {
         tell_once(&store, &pod, Level::Warning, "BackOff", "Back-off", "kubelet");
         let events = store.list("Event", Some("n"));
         assert_eq!((events.len(), &events[0]["count"]), (1, &json!(2)));
+    }
+
+    #[test]
+    fn events_about_an_object_are_listed_in_the_order_in_which_they_were_told() {
+        let store = Store::new();
+        let pod = json!({ "kind": "Pod", "metadata": { "namespace": "n", "name": "a", "uid": "1" } });
+        let reasons = ["Scheduled", "Pulled", "Created", "Started", "Killing"];
+        for reason in reasons {
+            tell(&store, &pod, Level::Normal, reason, "", "kubelet");
+        }
+        let told: Vec<String> = store.list("Event", Some("n")).iter().map(|event| text(event, "/reason").to_owned()).collect();
+        assert_eq!(told, reasons);
     }
 }

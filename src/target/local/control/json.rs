@@ -1,6 +1,6 @@
 //! What the control plane does to objects as JSON: fields set, owners named, conditions kept; reading is `manifest::json`.
 
-pub(super) use crate::manifest::json::{condition, has, holds, labels, list, map, number, text, texts};
+pub(super) use crate::manifest::json::{condition, controller, has, holds, labels, list, map, number, text, texts};
 use crate::manifest::{ObjectKey, pointer::unescape};
 use serde_json::{Map, Value, json};
 
@@ -56,11 +56,6 @@ pub(super) fn key(object: &Value) -> ObjectKey {
 /// A key from its parts.
 pub(super) fn key_of(kind: &str, namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
-}
-
-/// The owner that controls the object.
-pub(super) fn controller(object: &Value) -> Option<&Value> {
-    list(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true)
 }
 
 /// Whether `owner` controls `object`.

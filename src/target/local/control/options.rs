@@ -1,6 +1,6 @@
 //! How a local cluster is made.
 
-use crate::target::image::Programs;
+use crate::target::{DEFAULT_CLASS, image::Programs};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl LocalOptions {
     #[must_use]
     pub fn standard() -> Value {
         let mut class = Self::class("standard", LOCAL_PATH, &json!({}));
-        class["metadata"]["annotations"] = json!({ "storageclass.kubernetes.io/is-default-class": "true" });
+        class["metadata"]["annotations"] = json!({ DEFAULT_CLASS: "true" });
         class
     }
 

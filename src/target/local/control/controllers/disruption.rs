@@ -52,11 +52,11 @@ impl Standing {
         let healthy = count(selected.iter().filter(|pod| pods::is_ready(pod) && !pods::is_terminating(pod)).count());
         let asked = |field: &str| budget["spec"].get(field).filter(|value| !value.is_null());
         // What has no scale cannot be reckoned, and neither can a budget that asks for nothing: then no pod may go.
-        let scale = || scale(store, &selected).unwrap_or(0);
+        let scale = scale(store, &selected).unwrap_or(0);
         let (expected, desired) = match (asked("maxUnavailable"), asked("minAvailable")) {
-            (Some(most), _) => (scale(), (scale() - share(most, scale())).max(0)),
+            (Some(most), _) => (scale, (scale - share(most, scale)).max(0)),
             (None, Some(least)) if least.is_number() => (count(selected.len()), share(least, 0)),
-            (None, Some(least)) => (scale(), share(least, scale())),
+            (None, Some(least)) => (scale, share(least, scale)),
             (None, None) => (0, 0),
         };
         Self { expected, healthy, desired }
