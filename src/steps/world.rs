@@ -101,11 +101,13 @@ impl World {
         self.stage.down(&self.case).await
     }
 
-    /// Takes the target down, and keeps the outcome unless that fails.
+    /// Takes the target down, and keeps the outcome unless that fails; what was found of the manifests counts more.
     pub async fn leave(&mut self, outcome: Outcome) -> Outcome {
         match (self.down().await, &outcome) {
-            (Err(failure), Outcome::Passed) => failure.at("taking the scenario down".into()),
-            (Err(failure), _) => {
+            (Err(failure), Outcome::Passed | Outcome::Unsupported { .. } | Outcome::Skipped { .. }) => {
+                failure.at("taking the scenario down".into())
+            }
+            (Err(failure), Outcome::Failed { .. } | Outcome::Broken { .. }) => {
                 self.evidence.timeline("down", serde_json::json!({ "error": failure.to_string() }));
                 outcome
             }

@@ -28,6 +28,7 @@ const ALL: &[Test] = &[
     ("the_documents_hold_and_nothing_is_left", documents::hold),
     ("a_run_that_is_killed_during_a_fault_is_mended", killed::during_each_fault),
     ("a_cluster_of_somebodys_is_used_with_the_rights_that_we_ask_for", somebodys::is_used),
+    ("a_namespace_that_somebody_lends_is_left_as_it_was", somebodys::is_lent_a_namespace),
     ("what_a_cluster_refuses_is_told_in_its_words", refusals::are_told),
     ("an_interrupted_run_leaves_nothing", refusals::an_interrupt_leaves_nothing),
 ];

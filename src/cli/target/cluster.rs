@@ -45,7 +45,7 @@ impl Shared {
         if let Some(context) = &self.place.context {
             let access = Access { kubeconfig: self.kubeconfig()?, context: context.clone() };
             let image = self.place.client_image.clone().unwrap_or_else(|| CLIENT_IMAGE.to_owned());
-            return Ok(Arc::new(Existing::of(access, image)));
+            return Ok(Arc::new(Existing::of(access, image, self.place.namespace.clone())));
         }
         let own = || format!("redis-conformance-{}", run.rsplit_once('-').map_or(run, |(_, last)| last));
         let name = self.place.cluster_name.clone().unwrap_or_else(own);

@@ -27,6 +27,11 @@ pub(super) struct Place {
     #[arg(long, value_name = "FILE", requires = "context")]
     pub(super) kubeconfig: Option<PathBuf>,
 
+    /// cluster: the one namespace that the run may use, for those who may make none; it must be there and hold nobody's work. Scenarios then
+    /// run one after the other.
+    #[arg(long, value_name = "NAME", requires = "context")]
+    pub(super) namespace: Option<String>,
+
     /// cluster: the image of the client pods, from a registry that the cluster pulls from; `redis-conformance image` makes it.
     #[arg(long, value_name = "IMAGE")]
     pub(super) client_image: Option<String>,
@@ -62,6 +67,7 @@ impl Place {
             ("--cluster-name", self.cluster_name.as_ref()),
             ("--context", self.context.as_ref()),
             ("--kubeconfig", file.as_ref()),
+            ("--namespace", self.namespace.as_ref()),
             ("--client-image", self.client_image.as_ref()),
         ];
         named.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?.clone()])).flatten().collect()

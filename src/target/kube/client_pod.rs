@@ -24,7 +24,7 @@ impl Scenario {
         let key = ObjectKey { kind: "Pod".into(), namespace: namespace.into(), name: container.pod.clone() };
         let place = self.namespace(namespace).ok_or_else(|| TargetError::Missing(format!("namespace {namespace}")))?;
         if self.get(&key).await?.is_none() {
-            OurPod::make(&self.cluster, &place, self.pod(&container)).await?;
+            OurPod::make(&self.cluster, &place, self.names.outgoing(self.pod(&container)).object).await?;
         }
         Until::within(LIMIT)
             .on(self.changes())

@@ -5,6 +5,7 @@ use super::{
     images::Images,
     journal::{Debt, Healing, Journal},
     kinds::{Kind, Kinds},
+    lent,
     names::RUN_LABEL,
     nodes::Nodes,
     probe::Probed,
@@ -61,6 +62,8 @@ pub struct Given {
     pub nodes: Option<Nodes>,
     /// The run may disturb the whole cluster: nobody else uses it.
     pub owned: bool,
+    /// The one namespace that the run may use, which must be there and hold nobody's work; `None` where it may make its own.
+    pub lent: Option<String>,
     /// The image of the client pods.
     pub client_image: String,
 }
@@ -74,6 +77,7 @@ pub struct Cluster {
     pub(super) run: String,
     pub(super) nodes: Option<Nodes>,
     pub(super) owned: bool,
+    pub(super) lent: Option<String>,
     pub(super) client_image: String,
     pub(super) has_observer: bool,
     pub(super) images: Images,
@@ -105,7 +109,6 @@ impl Cluster {
         let kinds = Kinds::discover(&client)
             .await
             .with_context(|| format!("the cluster of context {context} in {} does not answer", kubeconfig.display()))?;
-        let debt = journal.owes(Healing::DeleteObjects { access: given.access.clone(), run: run.into() })?;
         let nodes = kinds.named("Node").context("the cluster serves no nodes")?;
         let has_observer = match watches::api(&client, nodes, "").list(&ListParams::default().labels(OBSERVER)).await {
             Ok(observers) => !observers.items.is_empty(),
@@ -113,6 +116,8 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.is_forbidden() => false,
             Err(error) => return Err(error).context("the cluster does not tell its nodes"),
         };
+        let (access, lent) = (given.access.clone(), given.lent.clone());
+        let debt = journal.owes(Healing::DeleteObjects { access, run: run.into(), lent })?;
         Ok(Arc::new(Self {
             target: given.target,
             has_observer,
@@ -124,6 +129,7 @@ impl Cluster {
             run: run.to_owned(),
             nodes: given.nodes,
             owned: given.owned,
+            lent: given.lent,
             client_image: given.client_image,
             journal,
             probed: OnceCell::new(),
@@ -133,10 +139,19 @@ impl Cluster {
         }))
     }
 
-    /// A place of its own for a scenario; one that disturbs the cluster waits until it is alone there, and the others wait for it.
+    /// A place of its own for a scenario; one that disturbs the cluster waits until it is alone there, and the others wait for it. In the one
+    /// namespace that was lent each is alone.
     pub async fn scenario(self: &Arc<Self>, alone: bool) -> Arc<dyn Target> {
         let number = self.scenarios.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Scenario::begin(Arc::clone(self), number, alone).await)
+        Arc::new(Scenario::begin(Arc::clone(self), number, alone || self.lent.is_some()).await)
+    }
+
+    /// Takes the namespace that was lent, if one was.
+    pub(super) async fn take(&self) -> anyhow::Result<()> {
+        match &self.lent {
+            Some(namespace) => lent::take(&self.client, &self.kinds, namespace, &self.run).await,
+            None => Ok(()),
+        }
     }
 
     /// Nothing of the run is on the cluster any more, or the cluster itself goes.
@@ -156,8 +171,11 @@ impl Cluster {
         format!("redis-conformance-{}", self.run)
     }
 
-    /// Makes the namespace for what serves the run as a whole, at the first call.
+    /// Makes the namespace for what serves the run as a whole, at the first call; where one was lent it is that.
     pub(super) async fn own_namespace(&self) -> Result<String, TargetError> {
+        if let Some(namespace) = &self.lent {
+            return Ok(namespace.clone());
+        }
         let name = self.own_name();
         let namespace: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { RUN_LABEL: self.run } }
@@ -189,11 +207,20 @@ impl Cluster {
     /// # Errors
     /// Something stays: it is named, with what holds it.
     pub async fn clear(&self) -> Result<(), TargetError> {
-        self.let_go(&self.own_name()).await?;
+        match &self.lent {
+            Some(namespace) => lent::empty(&self.client, &self.kinds, namespace, &format!("{RUN_LABEL}={}", self.run))
+                .await
+                .map_err(|error| broken("clearing the namespace", error))?,
+            None => self.let_go(&self.own_name()).await?,
+        }
         sweep(&self.client, &self.kinds, &self.run).await.map_err(|error| broken("clearing the cluster", error))?;
         let kind = self.kind("Namespace")?;
         let watch = watches::Watches::new(self.client.clone());
         let going = self.going.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Whoever was lent a namespace need not be allowed to see any.
+        if going.is_empty() {
+            return Ok(());
+        }
         Until::within(GONE)
             .on(watch.changes())
             .met("the run's namespaces to be gone", || async {

@@ -58,6 +58,8 @@ pub enum Healing {
         access: Access,
         /// The value of the label.
         run: String,
+        /// The namespace that was lent to the run, in which everything of it carries the label.
+        lent: Option<String>,
     },
 }
 

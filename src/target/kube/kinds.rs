@@ -3,7 +3,7 @@
 use kube::{
     Client,
     core::{ApiResource, gvk::GroupVersion},
-    discovery::{Discovery, Scope},
+    discovery::{ApiCapabilities, Discovery, Scope, verbs},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,6 +13,15 @@ use std::collections::BTreeMap;
 pub(super) struct Kind {
     pub(super) resource: ApiResource,
     pub(super) namespaced: bool,
+    /// Its objects can be listed and deleted, which those cannot that only answer a question.
+    kept: bool,
+}
+
+impl Kind {
+    fn of(resource: ApiResource, capabilities: &ApiCapabilities) -> Self {
+        let kept = [verbs::LIST, verbs::DELETE].into_iter().all(|verb| capabilities.supports_operation(verb));
+        Self { namespaced: capabilities.scope == Scope::Namespaced, kept, resource }
+    }
 }
 
 /// All of them.
@@ -31,12 +40,12 @@ impl Kinds {
         let mut kinds = Self { by_name: BTreeMap::new(), by_version: BTreeMap::new() };
         for group in discovery.groups_alphabetical() {
             for (resource, capabilities) in group.recommended_resources() {
-                let kind = Kind { namespaced: capabilities.scope == Scope::Namespaced, resource };
+                let kind = Kind::of(resource, &capabilities);
                 kinds.by_name.entry(kind.resource.kind.clone()).or_insert(kind);
             }
             for version in group.versions() {
                 for (resource, capabilities) in group.versioned_resources(version) {
-                    let kind = Kind { namespaced: capabilities.scope == Scope::Namespaced, resource };
+                    let kind = Kind::of(resource, &capabilities);
                     kinds.by_version.insert((kind.resource.api_version.clone(), kind.resource.kind.clone()), kind);
                 }
             }
@@ -47,6 +56,11 @@ impl Kinds {
     /// The kind of that name; `None` where it is not served.
     pub(super) fn named(&self, kind: &str) -> Option<&Kind> {
         self.by_name.get(kind)
+    }
+
+    /// Those whose objects live in namespaces, each in the version that is recommended.
+    pub(super) fn in_namespaces(&self) -> impl Iterator<Item = &Kind> {
+        self.by_name.values().filter(|kind| kind.namespaced && kind.kept)
     }
 
     /// The kind of an object; `None` where it is not served in its version.

@@ -4,6 +4,8 @@ use super::{
     cluster::{connect, mark_default, sweep, uncordon},
     journal::{self, Healing},
     kinds::Kinds,
+    lent,
+    names::RUN_LABEL,
     program::{PATIENCE, Program},
     source,
 };
@@ -66,7 +68,7 @@ fn words(healing: &Healing) -> String {
             format!("storage class {class} is {} the default", if mark.as_deref() == Some("true") { "again" } else { "not" })
         }
         Healing::DeleteCluster { tool, name } => format!("{tool} cluster {name} is deleted"),
-        Healing::DeleteObjects { access, run } => format!("what run {run} made on context {} is deleted", access.context),
+        Healing::DeleteObjects { access, run, .. } => format!("what run {run} made on context {} is deleted", access.context),
     }
 }
 
@@ -94,8 +96,11 @@ pub(super) async fn mend(healing: &Healing, reach: &Reach<'_>) -> anyhow::Result
             mark_default(&client, &kinds, class, mark.as_deref()).await
         }
         Healing::DeleteCluster { tool, name } => source::delete(tool, name).await,
-        Healing::DeleteObjects { run, .. } => {
+        Healing::DeleteObjects { run, lent, .. } => {
             let (client, kinds) = reach.open().await?;
+            if let Some(namespace) = lent {
+                lent::empty(&client, &kinds, namespace, &format!("{RUN_LABEL}={run}")).await?;
+            }
             sweep(&client, &kinds, run).await
         }
     }

@@ -7,6 +7,7 @@ mod error;
 mod images;
 mod journal;
 mod kinds;
+mod lent;
 mod mend;
 mod names;
 mod nodes;

@@ -62,6 +62,8 @@ pub(super) struct Names {
     suffix: String,
     run: String,
     known: RwLock<Known>,
+    /// The one namespace that the cluster gives; nothing of the scenario is outside of it that could be inside.
+    lent: Option<String>,
 }
 
 /// An object as the cluster gets it.
@@ -78,10 +80,17 @@ impl Names {
     /// The names of a run's scenario, which the number tells from the run's others.
     pub(super) fn new(run: &str, number: usize) -> Self {
         let last = run.rsplit('-').next().unwrap_or(run);
-        Self { suffix: format!("{last}-{number}"), run: run.to_owned(), known: RwLock::default() }
+        Self { suffix: format!("{last}-{number}"), run: run.to_owned(), known: RwLock::default(), lent: None }
     }
 
-    /// The labels by which what this scenario made is found on the cluster; both are on namespaces and cluster-scoped objects only.
+    /// The same in one namespace that was lent to the run: the namespace of the manifests, of which there must be one, gets its name, and
+    /// what lives in it bears the labels.
+    pub(super) fn lent(self, namespace: Option<String>) -> Self {
+        Self { lent: namespace, ..self }
+    }
+
+    /// The labels by which what this scenario made is found on the cluster; both are on namespaces and cluster-scoped objects only, and in a
+    /// namespace that was lent on everything.
     pub(super) fn labels(&self) -> [(&'static str, &str); 2] {
         [(RUN_LABEL, &self.run), (SCENARIO_LABEL, &self.suffix)]
     }
@@ -121,9 +130,9 @@ impl Names {
             object["metadata"]["name"] = self.cluster_scoped(&key.kind, &key.name).into();
         }
         let known = self.known();
-        if known.is_labelled(&key) {
+        for metadata in self.labelled(&known, &key, &object) {
             for (name, value) in self.labels() {
-                pointer::set(&mut object, &label(name), json!(value));
+                pointer::set(&mut object, &label(&metadata, name), json!(value));
             }
         }
         let mut translation = Translation { known: &known, way: Way::Out, key: &key, rewritten: Vec::new() };
@@ -142,10 +151,11 @@ impl Names {
             object["metadata"]["name"] = name.as_str().into();
             key.name = name;
         }
-        if known.is_labelled(&key) {
-            let removed = self.labels().map(|(name, _)| pointer::remove(&mut object, &label(name)).is_some());
-            if removed.contains(&true) && json::labels(&object).is_empty() {
-                pointer::remove(&mut object, "/metadata/labels");
+        for metadata in self.labelled(&known, &key, &object) {
+            let removed = self.labels().map(|(name, _)| pointer::remove(&mut object, &label(&metadata, name)).is_some());
+            let labels = format!("{metadata}/labels");
+            if removed.contains(&true) && json::map(&object, &labels).is_empty() {
+                pointer::remove(&mut object, &labels);
             }
         }
         Translation { known: &known, way: Way::In, key: &key, rewritten: Vec::new() }.whole(object)
@@ -153,7 +163,12 @@ impl Names {
 
     /// Whether an object that is in no namespace is this scenario's or the cluster's own, and not another scenario's.
     pub(super) fn is_visible(&self, object: &Value) -> bool {
-        object["metadata"]["labels"][SCENARIO_LABEL].as_str().is_none_or(|scenario| scenario == self.suffix)
+        object["metadata"]["labels"][SCENARIO_LABEL].is_null() || self.is_ours(object)
+    }
+
+    /// Whether an object bears this scenario's labels.
+    pub(super) fn is_ours(&self, object: &Value) -> bool {
+        self.labels().iter().all(|(label, value)| object["metadata"]["labels"][*label] == *value)
     }
 
     /// The name under which a client pod reaches what the manifests call by this host: `redis.mcp` and `redis.mcp.svc.cluster.local` in the
@@ -175,6 +190,18 @@ impl Names {
         self.known().words(text).unwrap_or_else(|| text.to_owned())
     }
 
+    /// The metadata of the object that bears this scenario's labels: what lives in no namespace and was not declared is somebody else's. In a
+    /// namespace that was lent everything is found by them, and so are the claims that a StatefulSet makes and leaves.
+    fn labelled(&self, known: &Known, key: &ObjectKey, object: &Value) -> Vec<String> {
+        let whole = "/metadata".to_owned();
+        if self.lent.is_none() || kinds::is_cluster_scoped(&key.kind) {
+            let bears = if key.kind == NAMESPACE { self.lent.is_none() } else { known.name(Way::Out, &key.kind, &key.name).is_some() };
+            return bears.then_some(whole).into_iter().collect();
+        }
+        let templates = json::list(object, "/spec/volumeClaimTemplates").len();
+        [whole].into_iter().chain((0..templates).map(|index| format!("/spec/volumeClaimTemplates/{index}/metadata"))).collect()
+    }
+
     fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,8 +210,12 @@ impl Names {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let entry = known.0.entry(kind.to_owned()).or_default().entry(name.to_owned()).or_insert_with(|| {
             let limit = if kind == NAMESPACE { LABEL_LIMIT } else { NAME_LIMIT };
-            let cluster = if RENAMED.contains(&kind) { renamed(name, &self.suffix, limit) } else { name.to_owned() };
-            Entry { cluster, declared: false }
+            let cluster = match &self.lent {
+                Some(lent) if kind == NAMESPACE => lent.clone(),
+                _ if RENAMED.contains(&kind) => renamed(name, &self.suffix, limit),
+                _ => name.to_owned(),
+            };
+            Entry { telling: self.lent.as_ref() != Some(&cluster), cluster, declared: false }
         });
         entry.declared |= declared;
         entry.cluster.clone()
@@ -208,6 +239,8 @@ struct Entry {
     cluster: String,
     /// References to it are rewritten.
     declared: bool,
+    /// It ends in the scenario's suffix, so that in free text it means nothing else, which a name of somebody's may: `redis`.
+    telling: bool,
 }
 
 impl Known {
@@ -217,11 +250,6 @@ impl Known {
             Way::Out => names.get(name).filter(|entry| entry.declared).map(|entry| entry.cluster.clone()),
             Way::In => names.iter().find(|(_, entry)| entry.cluster == name).map(|(name, _)| name.clone()),
         }
-    }
-
-    /// Whether the object of this manifest name bears the run's labels; what lives in no namespace and was not declared is somebody else's.
-    fn is_labelled(&self, key: &ObjectKey) -> bool {
-        key.kind == NAMESPACE || self.name(Way::Out, &key.kind, &key.name).is_some()
     }
 
     /// A text with the namespace of each `.<namespace>.svc` translated, and what that changed; `None` where it changes nothing.
@@ -251,7 +279,8 @@ impl Known {
 
     /// A free text with the names on the cluster put back; as all end in the suffix, none is the beginning of another. `None` where it has none.
     fn words(&self, text: &str) -> Option<String> {
-        let all = self.0.values().flatten().map(|(name, entry)| (entry.cluster.as_str(), name.as_str()));
+        let telling = self.0.values().flatten().filter(|(_, entry)| entry.telling);
+        let all = telling.map(|(name, entry)| (entry.cluster.as_str(), name.as_str()));
         let ours: Vec<(&str, &str)> = all.filter(|(cluster, name)| cluster != name && text.contains(cluster)).collect();
         let (mut new, mut rest, mut found) = (String::new(), text, false);
         while let Some(letter) = rest.chars().next() {
@@ -401,8 +430,8 @@ fn key(object: &Value) -> ObjectKey {
     ObjectKey { kind: text("/kind"), namespace: text("/metadata/namespace"), name: text("/metadata/name") }
 }
 
-fn label(name: &str) -> String {
-    pointer::join("/metadata/labels", name)
+fn label(metadata: &str, name: &str) -> String {
+    pointer::join(&format!("{metadata}/labels"), name)
 }
 
 fn is_of_label(letter: char) -> bool {

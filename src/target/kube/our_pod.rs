@@ -4,6 +4,7 @@ use super::{
     cluster::Cluster,
     error::broken,
     kinds::Kind,
+    names::RUN_LABEL,
     watches::{self, Watches},
 };
 use crate::{
@@ -63,7 +64,10 @@ pub(super) fn unscheduled(pod: &Value) -> &str {
 
 impl<'a> OurPod<'a> {
     /// Makes the pod; one of its name that is there already is the same.
-    pub(super) async fn make(cluster: &'a Cluster, namespace: &str, pod: Value) -> Result<Self, TargetError> {
+    pub(super) async fn make(cluster: &'a Cluster, namespace: &str, mut pod: Value) -> Result<Self, TargetError> {
+        if cluster.lent.is_some() {
+            pod["metadata"]["labels"][RUN_LABEL] = cluster.run.as_str().into();
+        }
         let name = json::text(&pod, "/metadata/name").to_owned();
         let doing = || format!("making pod {name} in namespace {namespace}");
         account_is_there(cluster, namespace).await?;

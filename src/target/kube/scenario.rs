@@ -5,6 +5,7 @@ use super::{
     disturbing::Disturbed,
     error::{broken, kept, refused},
     kinds::Kind,
+    lent,
     names::{Names, RUN_LABEL},
     watches::{self, Watches},
 };
@@ -69,7 +70,7 @@ impl Scenario {
         let share =
             if alone { Share::Alone { _guard: gate.write_owned().await } } else { Share::WithOthers { _guard: gate.read_owned().await } };
         Self {
-            names: Names::new(&cluster.run, number),
+            names: Names::new(&cluster.run, number).lent(cluster.lent.clone()),
             watches: Watches::new(cluster.client.clone()),
             cluster,
             frozen: Mutex::default(),
@@ -127,6 +128,13 @@ impl Scenario {
         applied.remarks.extend(rewritten.map(own));
         let name = outgoing.object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let namespace = outgoing.object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        if key.kind == "Namespace" && self.cluster.lent.is_some() {
+            self.held().namespaces.insert(key.name.clone());
+            let left = "it is not made, nor its labels: the run has namespace";
+            applied.remarks.push(format!("{key} at {}: {left} {name}", object.place));
+            return Ok(());
+        }
+        self.is_ours_or_new(object, kind, &namespace).await?;
         if key.kind == "Namespace" {
             let there = self.watches.get(kind, "", &name).await?;
             if let Some(there) = there.filter(|there| there["metadata"]["labels"][RUN_LABEL] != self.cluster.run.as_str()) {
@@ -144,6 +152,34 @@ impl Scenario {
             .await
             .map_err(refused(&key, &object.place, told))?;
         self.watches.seen(kind, &namespace, done.metadata.resource_version.as_deref()).await
+    }
+
+    /// In a namespace that was lent there may be somebody's object of that name, which is not touched.
+    async fn is_ours_or_new(&self, object: &Object, kind: &Kind, namespace: &str) -> Result<(), TargetError> {
+        if self.cluster.lent.is_none() || !kind.namespaced {
+            return Ok(());
+        }
+        let (key, place) = (object.key(), &object.place);
+        let there = self.watches.get(kind, namespace, &key.name).await?;
+        if there.is_none_or(|there| self.names.is_ours(&there)) {
+            return Ok(());
+        }
+        let why = "has one that is not of this scenario; name by --namespace one that holds nothing of others";
+        Err(broken(format!("applying {key} ({place})"), anyhow::anyhow!("namespace {namespace} {why}")))
+    }
+
+    /// Whether what the manifests speak of has room in the one namespace that was lent.
+    fn fits(&self, objects: &[Object]) -> Result<(), Unsupported> {
+        let Some(lent) = &self.cluster.lent else { return Ok(()) };
+        let mut namespaces = self.held().namespaces.clone();
+        let own = |object: &Object| if object.kind() == "Namespace" { object.name().to_owned() } else { object.namespace().to_owned() };
+        namespaces.extend(objects.iter().map(own).filter(|name| !name.is_empty()));
+        if namespaces.len() < 2 {
+            return Ok(());
+        }
+        let all = namespaces.into_iter().collect::<Vec<_>>().join(", ");
+        let reason = format!("the run has namespace {lent} alone; without --namespace it makes its own");
+        Err(Unsupported { capability: Capability::Field(format!("namespaces {all}")), reason })
     }
 
     /// Containers that cannot run since the cluster has no such image, and those that run a fixture of ours.
@@ -206,6 +242,7 @@ impl Target for Scenario {
     }
 
     async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {
+        self.fits(objects)?;
         let mut applied = Applied::default();
         let json: Vec<Value> = objects.iter().map(|object| object.json.clone()).collect();
         self.names.declare(&json);
@@ -383,8 +420,17 @@ impl Target for Scenario {
                 first = done;
             }
         };
-        for namespace in &namespaces {
-            note(self.cluster.let_go(&self.names.namespace(namespace)).await);
+        match &self.cluster.lent {
+            Some(namespace) => {
+                let [_, (label, value)] = self.names.labels();
+                let emptied = lent::empty(&self.cluster.client, &self.cluster.kinds, namespace, &format!("{label}={value}")).await;
+                note(emptied.map_err(|error| broken("taking the scenario down", error)));
+            }
+            None => {
+                for namespace in &namespaces {
+                    note(self.cluster.let_go(&self.names.namespace(namespace)).await);
+                }
+            }
         }
         for (kind, name) in objects {
             let deleted = async {

@@ -68,6 +68,23 @@ fn a_namespace_bears_the_run_and_the_scenario() {
 }
 
 #[test]
+fn in_a_namespace_that_was_lent_everything_bears_the_labels_and_words_are_left_alone() {
+    let names = Names::new(RUN, 7).lent(Some("redis".into()));
+    names.declare(&[object("Namespace", "", "mcp"), object("StorageClass", "", "fast")]);
+    assert_eq!((names.namespace("mcp"), names.host("redis.mcp")), ("redis".into(), "redis.redis".into()));
+    let labels = json!({ "redis-conformance.io/run": RUN, "redis-conformance.io/scenario": "121f-7" });
+    let set = with(object("StatefulSet", "mcp", "redis"), "/spec/volumeClaimTemplates", json!([{ "metadata": { "name": "data" } }]));
+    let out = sent(&names, &set).object;
+    assert_eq!((&out["metadata"]["namespace"], &out["metadata"]["labels"]), (&json!("redis"), &labels));
+    assert_eq!(out["spec"]["volumeClaimTemplates"][0]["metadata"], json!({ "name": "data", "labels": labels }));
+    assert_eq!(sent(&names, &object("StorageClass", "", "fast")).object["metadata"]["labels"], labels);
+    for not_ours in [object("Namespace", "", "mcp"), object("Node", "", "worker")] {
+        assert_eq!(sent(&names, &not_ours).object["metadata"].get("labels"), None, "{not_ours}");
+    }
+    assert_eq!(names.words("pod redis-0 of redis"), "pod redis-0 of redis");
+}
+
+#[test]
 fn a_long_name_is_cut_to_what_a_label_may_have_and_stays_distinct() {
     let names = Names::new(RUN, 7);
     let mut seen = BTreeMap::new();

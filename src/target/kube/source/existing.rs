@@ -13,22 +13,23 @@ use std::path::Path;
 pub struct Existing {
     access: Access,
     client_image: String,
+    namespace: Option<String>,
 }
 
 impl Existing {
-    /// The cluster of a context; the client image must be one that it can pull.
+    /// The cluster of a context; the client image must be one that it can pull. With a namespace the run keeps to that one and makes none.
     #[must_use]
-    pub fn of(access: Access, client_image: String) -> Self {
-        Self { access, client_image }
+    pub fn of(access: Access, client_image: String, namespace: Option<String>) -> Self {
+        Self { access, client_image, namespace }
     }
 }
 
 #[async_trait]
 impl Source for Existing {
     async fn get(&self, _journal: &Journal) -> anyhow::Result<Given> {
-        rights::check(&connect(&self.access).await?, "default").await?;
-        let (access, client_image) = (self.access.clone(), self.client_image.clone());
-        Ok(Given { target: "cluster", access, nodes: None, owned: false, client_image })
+        rights::check(&connect(&self.access).await?, self.namespace.as_deref()).await?;
+        let (access, client_image, lent) = (self.access.clone(), self.client_image.clone(), self.namespace.clone());
+        Ok(Given { target: "cluster", access, nodes: None, owned: false, lent, client_image })
     }
 
     fn takes_images(&self) -> bool {

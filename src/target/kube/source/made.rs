@@ -180,6 +180,7 @@ impl Source for Made {
             access: Access { kubeconfig, context: format!("{}-{}", self.maker.name(), self.name) },
             nodes: Some(Nodes::by(self.docker.clone())),
             owned: true,
+            lent: None,
             client_image: CLIENT_IMAGE.to_owned(),
         })
     }

@@ -76,12 +76,24 @@ async fn in_docker(docker: &Program, image: &str) -> Result<(), String> {
 /// There is none to be had, or it cannot be used.
 pub async fn reach(source: Arc<dyn Source>, run: &str, programs: Programs, journal: Arc<Journal>) -> anyhow::Result<Arc<Cluster>> {
     let given = source.get(&journal).await?;
+    let stays = source.stays();
     let cluster = Cluster::reach(given, source, run, programs, journal).await?;
+    let Err(error) = is_ready(&cluster).await else { return Ok(cluster) };
+    // Nobody gets this cluster, so that what was made for trying it goes here.
+    let cleared = if stays { cluster.clear().await.map_err(anyhow::Error::from) } else { Ok(()) };
+    match cleared.and_then(|()| cluster.forget()) {
+        Ok(()) => Err(error),
+        Err(left) => Err(error.context(format!("{left:#}"))),
+    }
+}
+
+async fn is_ready(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.take().await?;
     if let Err(reason) = cluster.has_image(&cluster.client_image, "IfNotPresent").await? {
         bail!(
             "the cluster cannot have the client image {}: {reason}; `redis-conformance image` makes it, --client-image names another",
             cluster.client_image
         );
     }
-    Ok(cluster)
+    Ok(())
 }

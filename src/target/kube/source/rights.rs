@@ -11,22 +11,27 @@ use kube::{Api, Client, api::PostParams};
 const ALL: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 const SEE: &[&str] = &["get", "list", "watch"];
 
-/// The rights: API group, resources, verbs. Namespaces are the run's own, which nobody knows beforehand: a ClusterRole gives them.
-const NEEDED: &[(&str, &[&str], &[&str])] = &[
-    ("", &["namespaces"], ALL),
+/// A rule: API group, resources, verbs.
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Namespaces are the run's own, which nobody knows beforehand: a ClusterRole gives these rights.
+const OWN_NAMESPACES: &[Rule] = &[("", &["namespaces"], ALL)];
+/// What the run sees of the cluster.
+const CLUSTER: &[Rule] = &[("", &["nodes"], SEE), ("storage.k8s.io", &["storageclasses"], SEE)];
+/// What it does in a namespace.
+const NAMESPACE: &[Rule] = &[
     ("", &["pods"], &["get", "list", "watch", "create", "patch", "delete", "deletecollection"]),
     // The library asks by GET, kubectl by POST.
     ("", &["pods/exec"], &["get", "create"]),
     ("", &["pods/log"], &["get"]),
     ("", &["configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"], ALL),
-    ("", &["events", "nodes"], SEE),
+    ("", &["events"], SEE),
     ("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], ALL),
     ("batch", &["cronjobs", "jobs"], ALL),
     ("discovery.k8s.io", &["endpointslices"], SEE),
     ("networking.k8s.io", &["ingresses", "networkpolicies"], ALL),
     ("policy", &["poddisruptionbudgets"], ALL),
     ("rbac.authorization.k8s.io", &["rolebindings", "roles"], ALL),
-    ("storage.k8s.io", &["storageclasses"], SEE),
 ];
 
 /// One right.
@@ -44,28 +49,34 @@ impl std::fmt::Display for Right {
     }
 }
 
-fn needed() -> impl Iterator<Item = Right> {
-    NEEDED.iter().flat_map(|(group, resources, verbs)| {
+fn each(rules: &'static [Rule]) -> impl Iterator<Item = Right> {
+    rules.iter().flat_map(|(group, resources, verbs)| {
         resources.iter().flat_map(move |resource| verbs.iter().map(move |verb| Right { group, resource, verb }))
     })
 }
 
-/// Asks which rights are lacking: all at once, and one by one where the cluster does not know all rules of the user.
+/// Asks which rights are lacking, in the one namespace that was lent or anywhere: all at once, and one by one where the cluster does not
+/// know all rules of the user.
 ///
 /// # Errors
 /// Some are lacking, each is named; or the cluster does not tell.
-pub(super) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()> {
+pub(super) async fn check(client: &Client, lent: Option<&str>) -> anyhow::Result<()> {
+    let (own, role) = match lent {
+        Some(_) => (&[][..], "docs/namespace-role.yaml"),
+        None => (OWN_NAMESPACES, "docs/cluster-role.yaml"),
+    };
     let ask = SelfSubjectRulesReview {
-        spec: SelfSubjectRulesReviewSpec { namespace: Some(namespace.to_owned()) },
+        spec: SelfSubjectRulesReviewSpec { namespace: Some(lent.unwrap_or("default").to_owned()) },
         ..SelfSubjectRulesReview::default()
     };
     let review = Api::<SelfSubjectRulesReview>::all(client.clone()).create(&PostParams::default(), &ask).await;
     let status = review.context("the cluster does not tell which rights this user has")?.status.unwrap_or_default();
-    let mut lacking: Vec<Right> = needed().filter(|right| !given(&status.resource_rules, *right)).collect();
+    let needed = [own, CLUSTER, NAMESPACE].into_iter().flat_map(each);
+    let mut lacking: Vec<Right> = needed.filter(|right| !given(&status.resource_rules, *right)).collect();
     if status.incomplete {
         let mut still = Vec::new();
         for right in lacking {
-            if !may(client, right).await? {
+            if !may(client, right, lent).await? {
                 still.push(right);
             }
         }
@@ -75,7 +86,8 @@ pub(super) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
         return Ok(());
     }
     let lines: Vec<String> = lacking.iter().map(|right| format!("  {right}")).collect();
-    anyhow::bail!("this user lacks rights that a run needs; docs/cluster-role.yaml gives all of them:\n{}", lines.join("\n"))
+    let place = lent.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+    anyhow::bail!("this user lacks rights that a run needs{place}; {role} gives all of them:\n{}", lines.join("\n"))
 }
 
 fn given(rules: &[ResourceRule], right: Right) -> bool {
@@ -87,9 +99,10 @@ fn given(rules: &[ResourceRule], right: Right) -> bool {
     })
 }
 
-async fn may(client: &Client, right: Right) -> anyhow::Result<bool> {
+async fn may(client: &Client, right: Right, lent: Option<&str>) -> anyhow::Result<bool> {
     let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
     let attributes = ResourceAttributes {
+        namespace: lent.map(ToOwned::to_owned),
         group: Some(right.group.to_owned()),
         resource: Some(resource.to_owned()),
         subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
@@ -108,6 +121,8 @@ async fn may(client: &Client, right: Right) -> anyhow::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::ManifestSet;
+    use rstest::rstest;
 
     fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> ResourceRule {
         let owned = |list: &[&str]| list.iter().map(|&item| item.to_owned()).collect::<Vec<_>>();
@@ -125,15 +140,22 @@ mod tests {
         assert!(!given(&[one], right), "one object only");
     }
 
-    #[test]
-    fn the_role_that_we_hand_out_gives_what_is_needed_and_no_more() {
-        let text = include_str!("../../../../docs/cluster-role.yaml");
-        let set = crate::manifest::ManifestSet::parse(text, "docs/cluster-role.yaml").expect("a manifest");
-        let role = set.objects.iter().find(|object| object.kind() == "ClusterRole").expect("a role");
+    #[rstest]
+    #[case::anywhere(include_str!("../../../../docs/cluster-role.yaml"), "ClusterRole", &[OWN_NAMESPACES, CLUSTER, NAMESPACE])]
+    #[case::in_the_namespace(include_str!("../../../../docs/namespace-role.yaml"), "Role", &[NAMESPACE])]
+    #[case::around_it(include_str!("../../../../docs/namespace-role.yaml"), "ClusterRole", &[CLUSTER])]
+    fn the_roles_that_we_hand_out_give_what_is_needed_and_no_more(
+        #[case] text: &str,
+        #[case] kind: &str,
+        #[case] needed: &[&'static [Rule]],
+    ) {
+        let set = ManifestSet::parse(text, "a role").expect("a manifest");
+        let role = set.objects.iter().find(|object| object.kind() == kind).expect("a role");
         let rules: Vec<ResourceRule> = serde_json::from_value(role.json["rules"].clone()).expect("rules");
-        let lacking: Vec<String> = needed().filter(|right| !given(&rules, *right)).map(|right| right.to_string()).collect();
+        let needed: Vec<Right> = needed.iter().copied().flat_map(each).collect();
+        let lacking: Vec<String> = needed.iter().filter(|right| !given(&rules, **right)).map(ToString::to_string).collect();
         assert!(lacking.is_empty(), "{lacking:?}");
         let count: usize = rules.iter().map(|rule| rule.resources.iter().flatten().count() * rule.verbs.len()).sum();
-        assert_eq!(count, needed().count());
+        assert_eq!(count, needed.len());
     }
 }
