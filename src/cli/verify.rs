@@ -39,7 +39,7 @@ pub(super) struct Verify {
     repeat: u32,
 
     /// Leave the pods of scenarios that did not hold running, at most four, and print how to look at them; Ctrl-C then ends them.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "namespace")]
     keep: bool,
 
     /// What is not proven here makes the exit code 4.

@@ -126,6 +126,12 @@ impl World {
         });
         // The client comes up beside Redis; what keeps it from that matters only where Redis itself does.
         let (found, client) = tokio::join!(serving, Data::client_or_new(self.data.known_client(), Arc::clone(&target), &namespace));
+        if let (Err(failure), Err(of_client)) = (&found, &client)
+            && failure.is_skipped()
+        {
+            // Where not even a client finds a place, what keeps both out is the cluster's.
+            return Err(of_client.clone());
+        }
         let pod = match found? {
             Found::Serving(pod) => pod,
             Found::Hopeless { pod, obstacle, seen } => {

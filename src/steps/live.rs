@@ -28,7 +28,9 @@ pub(super) fn is_of(pod: &Value, workload: &ObjectKey) -> bool {
 /// What is seen of the pods, in one sentence each.
 pub(super) fn describe(pods: &[Value], events: &[Value], workload: &ObjectKey) -> String {
     if pods.is_empty() {
-        return format!("no pod of {workload}; {}", last_event(events, workload));
+        // Whoever could make no pod says so in a warning: the workload itself, or its replica set.
+        let warning = events.iter().rfind(|event| event["type"] == "Warning" && makes(workload, &event["involvedObject"]));
+        return format!("no pod of {workload}; {}", warning.map_or_else(|| last_event(events, workload), words));
     }
     pods.iter()
         .map(|pod| {
@@ -68,10 +70,18 @@ pub(super) fn last_event_of(events: &[Value], pod: &Value) -> String {
 }
 
 fn last(events: &[Value], key: &ObjectKey, is_about: impl Fn(&Value) -> bool) -> String {
-    events.iter().rfind(|event| is_about(&event["involvedObject"])).map_or_else(
-        || format!("no event about {key}"),
-        |event| format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default()),
-    )
+    events.iter().rfind(|event| is_about(&event["involvedObject"])).map_or_else(|| format!("no event about {key}"), words)
+}
+
+fn words(event: &Value) -> String {
+    format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default())
+}
+
+/// Whether an object makes the pods of the workload: it is the workload, or its replica set, `name-hash`.
+pub(super) fn makes(workload: &ObjectKey, object: &Value) -> bool {
+    let name = object["name"].as_str().unwrap_or_default();
+    let of_a_set = || name.strip_prefix(&workload.name)?.strip_prefix('-').map(|rest| !rest.contains('-'));
+    name == workload.name || of_a_set().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -103,5 +113,16 @@ mod tests {
         assert_eq!(last_event_of(&events, &pod), "FailedScheduling: ");
         assert_eq!(last_event(&events, &key_of(&pod)), "Killing: ");
         assert!(last_event_of(&events[..1], &pod).starts_with("no event about"));
+    }
+
+    #[test]
+    fn who_could_make_no_pod_is_told_before_who_asked_for_it() {
+        let event = |kind: &str, name: &str, level: &str, reason: &str| json!({ "type": level, "involvedObject": { "kind": kind, "name": name }, "reason": reason, "message": "m" });
+        let workload = ObjectKey { kind: "Deployment".into(), namespace: "n".into(), name: "redis".into() };
+        let scaled = event("Deployment", "redis", "Normal", "ScalingReplicaSet");
+        assert_eq!(describe(&[], std::slice::from_ref(&scaled), &workload), "no pod of Deployment n/redis; ScalingReplicaSet: m");
+        let of_another = event("ReplicaSet", "redis-replica-7c9f", "Warning", "FailedMount");
+        let refused = event("ReplicaSet", "redis-7c9f", "Warning", "FailedCreate");
+        assert_eq!(describe(&[], &[refused, of_another, scaled], &workload), "no pod of Deployment n/redis; FailedCreate: m");
     }
 }

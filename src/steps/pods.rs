@@ -1,6 +1,9 @@
 //! Phrases about the pods that the set asks for.
 
-use super::{Failure, Step, World, live::is_of};
+use super::{
+    Failure, Step, World,
+    live::{is_of, makes},
+};
 use crate::{
     manifest::{Object, Workload},
     wait::{Look, Until},
@@ -26,14 +29,11 @@ async fn every_pod_has_what_it_asks_for(world: &mut World) -> Step {
                 let events = target.list("Event", Some(&key.namespace)).await?;
                 let pods = target.list("Pod", Some(&key.namespace)).await?;
                 let own: Vec<&Value> = pods.iter().filter(|pod| is_of(pod, key)).collect();
-                // What makes the pods: the workload itself, or its replica set, `name-hash`.
-                let makes =
-                    |name: &str| name == key.name || name.strip_prefix(&format!("{}-", key.name)).is_some_and(|rest| !rest.contains('-'));
                 let about = |event: &&Value| {
                     let involved = &event["involvedObject"];
                     match involved["kind"].as_str() {
                         Some("Pod") => own.iter().any(|pod| involved["name"] == pod["metadata"]["name"]),
-                        _ => involved["name"].as_str().is_some_and(makes),
+                        _ => makes(key, involved),
                     }
                 };
                 let refused = events.iter().filter(about).find(|event| {

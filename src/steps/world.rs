@@ -101,7 +101,7 @@ impl World {
         self.stage.down(&self.case).await
     }
 
-    /// Takes the target down, and keeps the outcome unless that fails; what was found of the manifests counts more.
+    /// Takes the target down, and keeps the outcome unless that fails; what went wrong before counts more.
     pub async fn leave(&mut self, outcome: Outcome) -> Outcome {
         match (self.down().await, &outcome) {
             (Err(failure), Outcome::Passed | Outcome::Unsupported { .. } | Outcome::Skipped { .. }) => {

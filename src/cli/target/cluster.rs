@@ -70,7 +70,8 @@ impl Provider for Shared {
         let state = State { source: self.source(run, folder)?, journal: Arc::new(Journal::begin(run)?), cluster: OnceCell::new() };
         let state = self.state.get_or_init(|| async { state }).await;
         let (source, journal, programs) = (Arc::clone(&state.source), Arc::clone(&state.journal), self.programs.clone());
-        state.cluster.get_or_try_init(|| source::reach(source, run, programs, journal)).await.map(drop)
+        // Kept before anything is made on it, so that whatever comes between is cleared.
+        state.cluster.get_or_try_init(|| source::reach(source, run, programs, journal)).await?.make_ready().await
     }
 
     async fn start(&self, _name: &str, alone: bool) -> Result<Arc<dyn Target>, TargetError> {

@@ -28,7 +28,7 @@ pub(super) struct Place {
     pub(super) kubeconfig: Option<PathBuf>,
 
     /// cluster: the one namespace that the run may use, for those who may make none; it must be there and hold nobody's work. Scenarios then
-    /// run one after the other.
+    /// run one after the other, and none is kept.
     #[arg(long, value_name = "NAME", requires = "context")]
     pub(super) namespace: Option<String>,
 

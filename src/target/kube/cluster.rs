@@ -5,7 +5,7 @@ use super::{
     images::Images,
     journal::{Debt, Healing, Journal},
     kinds::{Kind, Kinds},
-    lent,
+    lent::Lent,
     names::RUN_LABEL,
     nodes::Nodes,
     probe::Probed,
@@ -146,12 +146,27 @@ impl Cluster {
         Arc::new(Scenario::begin(Arc::clone(self), number, alone || self.lent.is_some()).await)
     }
 
-    /// Takes the namespace that was lent, if one was.
-    pub(super) async fn take(&self) -> anyhow::Result<()> {
-        match &self.lent {
-            Some(namespace) => lent::take(&self.client, &self.kinds, namespace, &self.run).await,
-            None => Ok(()),
+    /// The namespace that was lent, if one was.
+    pub(super) fn lent(&self) -> Option<Lent<'_>> {
+        let namespace = self.lent.as_ref()?;
+        Some(Lent { client: &self.client, kinds: &self.kinds, namespace })
+    }
+
+    /// Takes the namespace that was lent, and sees to it that client pods can be started.
+    ///
+    /// # Errors
+    /// The cluster cannot be used: it says why. What was made meanwhile is still to be cleared.
+    pub async fn make_ready(&self) -> anyhow::Result<()> {
+        if let Some(lent) = self.lent() {
+            lent.take(&self.run).await.map_err(|error| broken("taking the namespace that was lent", error))?;
         }
+        if let Err(reason) = self.has_image(&self.client_image, "IfNotPresent").await? {
+            anyhow::bail!(
+                "the cluster cannot have the client image {}: {reason}; `redis-conformance image` makes it, --client-image names another",
+                self.client_image
+            );
+        }
+        Ok(())
     }
 
     /// Nothing of the run is on the cluster any more, or the cluster itself goes.
@@ -208,12 +223,15 @@ impl Cluster {
     /// Something stays: it is named, with what holds it.
     pub async fn clear(&self) -> Result<(), TargetError> {
         match &self.lent {
-            Some(namespace) => lent::empty(&self.client, &self.kinds, namespace, &format!("{RUN_LABEL}={}", self.run))
-                .await
-                .map_err(|error| broken("clearing the namespace", error))?,
-            None => self.let_go(&self.own_name()).await?,
-        }
-        sweep(&self.client, &self.kinds, &self.run).await.map_err(|error| broken("clearing the cluster", error))?;
+            Some(_) => Ok(()),
+            None => self.let_go(&self.own_name()).await,
+        }?;
+        let of_namespace = match self.lent() {
+            Some(lent) => lent.give_back(&self.run).await,
+            None => Ok(()),
+        };
+        let of_cluster = sweep(&self.client, &self.kinds, &self.run).await;
+        of_namespace.and(of_cluster).map_err(|error| broken("clearing the cluster", error))?;
         let kind = self.kind("Namespace")?;
         let watch = watches::Watches::new(self.client.clone());
         let going = self.going.lock().unwrap_or_else(PoisonError::into_inner).clone();

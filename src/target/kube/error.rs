@@ -7,7 +7,8 @@ use crate::{
 use kube::core::Status;
 
 /// What this cluster forbids beside Kubernetes itself: that says nothing about the manifests elsewhere.
-const HOUSE_RULES: &[&str] = &["exceeded quota", "admission webhook", "ValidatingAdmissionPolicy", "violates PodSecurity"];
+const HOUSE_RULES: &[&str] =
+    &["exceeded quota", "admission webhook", "ValidatingAdmissionPolicy", "violates PodSecurity", "is forbidden: User "];
 
 /// Something of the cluster does not work. Of what the API server answers its own words are told, and not how the library holds them.
 pub(super) fn broken(doing: impl Into<String>, cause: impl Into<anyhow::Error>) -> TargetError {
@@ -86,6 +87,7 @@ mod tests {
     #[case::a_quota(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: small, requested: pods=1", "broken")]
     #[case::a_webhook(400, "BadRequest", "admission webhook \"no.example\" denied the request: no", "broken")]
     #[case::it_is_not_there(404, "NotFound", "deployments.apps \"a\" not found", "missing")]
+    #[case::a_right_is_lacking(403, "Forbidden", "deployments.apps \"a\" is forbidden: User \"u\" cannot patch resource", "broken")]
     #[case::the_server_is_busy(429, "TooManyRequests", "slow down", "broken")]
     #[case::the_server_is_ill(500, "InternalError", "etcd is gone", "broken")]
     fn an_answer_is_about_the_object_the_cluster_or_the_server(

@@ -94,7 +94,7 @@ impl Cluster {
         if !policy.is_empty() {
             container["imagePullPolicy"] = policy.into();
         }
-        let name = format!("image-{}", &Object::made(json!([image, policy]), Place::default()).hash()[..12]);
+        let name = format!("redis-conformance-image-{}", &Object::made(json!([image, policy]), Place::default()).hash()[..12]);
         let pod = OurPod::make(self, &self.own_namespace().await?, restricted(&name, NOBODY, container)).await?;
         let found = pod.met(PULL, &format!("image {image} to be there or not"), judge).await;
         pod.end().await;

@@ -31,18 +31,21 @@ pub(super) struct Kinds {
     by_name: BTreeMap<String, Kind>,
     /// By `apiVersion` and name.
     by_version: BTreeMap<(String, String), Kind>,
+    /// Each kind of each group once, those included whose name another group has as well: OpenShift's Role hides the one of RBAC.
+    of_groups: Vec<Kind>,
 }
 
 impl Kinds {
     /// Asks the API server.
     pub(super) async fn discover(client: &Client) -> kube::Result<Self> {
         let discovery = Discovery::new(client.clone()).run_aggregated().await?;
-        let mut kinds = Self { by_name: BTreeMap::new(), by_version: BTreeMap::new() };
+        let mut kinds = Self { by_name: BTreeMap::new(), by_version: BTreeMap::new(), of_groups: Vec::new() };
         for group in discovery.groups_alphabetical() {
             for (resource, capabilities) in group.recommended_resources() {
                 let kind = Kind::of(resource, &capabilities);
                 kinds.by_name.entry(kind.resource.kind.clone()).or_insert(kind);
             }
+            kinds.of_groups.extend(group.resources_by_stability().into_iter().map(|(resource, able)| Kind::of(resource, &able)));
             for version in group.versions() {
                 for (resource, capabilities) in group.versioned_resources(version) {
                     let kind = Kind::of(resource, &capabilities);
@@ -58,9 +61,9 @@ impl Kinds {
         self.by_name.get(kind)
     }
 
-    /// Those whose objects live in namespaces, each in the version that is recommended.
+    /// Those whose objects live in namespaces, each in one version.
     pub(super) fn in_namespaces(&self) -> impl Iterator<Item = &Kind> {
-        self.by_name.values().filter(|kind| kind.namespaced && kind.kept)
+        self.of_groups.iter().filter(|kind| kind.namespaced && kind.kept)
     }
 
     /// The kind of an object; `None` where it is not served in its version.

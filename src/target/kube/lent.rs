@@ -8,79 +8,155 @@ use super::{
 };
 use crate::{
     manifest::json,
-    wait::{Look, Until},
+    wait::{Look, Until, at_most},
 };
 use anyhow::{Context as _, bail};
 use kube::{
-    Client,
-    api::{DeleteParams, ListParams, PostParams},
+    Api, Client,
+    api::{DeleteParams, ListParams, PostParams, Preconditions},
     core::DynamicObject,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The object by which one run at a time has the namespace.
 const MARK: &str = "redis-conformance";
 /// Kinds whose objects are somebody's work.
 const WORK: &[&str] = &["CronJob", "DaemonSet", "Deployment", "Job", "PersistentVolumeClaim", "Pod", "StatefulSet"];
-/// Until what was made is gone: its pods' grace, its claims, and what a loaded machine adds.
+/// Kinds whose objects make others or hold them, each after those that make it.
+const MAKERS: &[&str] = &["CronJob", "DaemonSet", "Deployment", "StatefulSet", "ReplicaSet", "Job", "Pod"];
+/// Until what was made is gone: its claims, and what a loaded machine adds; pods get no grace.
 const GONE: Duration = Duration::from_secs(180);
+/// The API server answers some dozens of requests.
+const ANSWERS: Duration = Duration::from_secs(60);
 
-/// Takes the namespace for a run, which from then on may break everything in it.
-///
-/// # Errors
-/// There is none of that name, another run has it, or somebody's work is in it.
-pub(super) async fn take(client: &Client, kinds: &Kinds, namespace: &str, run: &str) -> anyhow::Result<()> {
-    let mark: DynamicObject = serde_json::from_value(json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": MARK, "labels": { RUN_LABEL: run } },
-        "data": { "README": "A run of redis-conformance uses this namespace, and removes this at its end." },
-    }))?;
-    let marks = watches::api(client, kinds.named("ConfigMap").context("the cluster serves no ConfigMaps")?, namespace);
-    match marks.create(&PostParams::default(), &mark).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            let labels = marks.get(MARK).await.ok().and_then(|mark| mark.metadata.labels).unwrap_or_default();
-            let whose = labels.get(RUN_LABEL).map_or("nobody that we know", String::as_str);
-            bail!(
-                "namespace {namespace} is in use by run {whose}, as its ConfigMap {MARK} says; if that run was killed, \
-                 `redis-conformance clean` removes what it left"
-            );
-        }
-        Err(error) => return Err(error).with_context(|| format!("namespace {namespace} cannot be used")),
-    }
-    let mut work = Vec::new();
-    for kind in WORK.iter().filter_map(|kind| kinds.named(kind)) {
-        let there = watches::api(client, kind, namespace).list(&ListParams::default()).await;
-        let there = there.with_context(|| format!("looking for each {} of namespace {namespace}", kind.resource.kind))?;
-        work.extend(there.items.into_iter().map(|object| format!("{} {}", kind.resource.kind, object.metadata.name.unwrap_or_default())));
-    }
-    let more = work.len().saturating_sub(3);
-    work.truncate(3);
-    match (work.is_empty(), more) {
-        (true, _) => return Ok(()),
-        (false, 0) => {}
-        (false, more) => work.push(format!("{more} more")),
-    }
-    bail!("namespace {namespace} holds {}; a run breaks what it finds: name by --namespace one that holds nobody's work", work.join(", "))
+/// A namespace that was lent.
+#[derive(Clone, Copy)]
+pub(super) struct Lent<'a> {
+    pub(super) client: &'a Client,
+    pub(super) kinds: &'a Kinds,
+    pub(super) namespace: &'a str,
 }
 
-/// Deletes what the labels name in the namespace, and returns it with what the cluster deletes after it.
-///
-/// # Errors
-/// The API server refuses it.
-async fn delete<'a>(client: &Client, kinds: &'a Kinds, namespace: &str, labels: &str) -> kube::Result<Vec<(&'a Kind, String)>> {
-    let labelled = ListParams::default().labels(labels);
-    let mut told = Vec::new();
-    for kind in kinds.in_namespaces() {
-        let api = watches::api(client, kind, namespace);
-        let found = match api.list(&labelled).await {
-            Ok(found) => found.items,
+/// An object that was told to go.
+struct Told<'a> {
+    kind: &'a Kind,
+    name: String,
+    uid: String,
+}
+
+impl<'a> Lent<'a> {
+    fn api(&self, kind: &Kind) -> Api<DynamicObject> {
+        watches::api(self.client, kind, self.namespace)
+    }
+
+    fn marks(&self) -> anyhow::Result<Api<DynamicObject>> {
+        Ok(self.api(self.kinds.named("ConfigMap").context("the cluster serves no ConfigMaps")?))
+    }
+
+    /// Takes the namespace for a run, which from then on may break everything in it.
+    ///
+    /// # Errors
+    /// There is none of that name, another run has it, or somebody's work is in it.
+    pub(super) async fn take(&self, run: &str) -> anyhow::Result<()> {
+        let namespace = self.namespace;
+        let mark: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": MARK, "labels": { RUN_LABEL: run } },
+            "data": { "README": "A run of redis-conformance uses this namespace, and removes this at its end." },
+        }))?;
+        let marks = self.marks()?;
+        match marks.create(&PostParams::default(), &mark).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let there = marks.get_opt(MARK).await.with_context(|| format!("asking who uses namespace {namespace}"))?;
+                let labels = there.and_then(|mark| mark.metadata.labels).unwrap_or_default();
+                let whose = labels.get(RUN_LABEL).map_or("nobody that we know", String::as_str);
+                bail!(
+                    "namespace {namespace} is in use by run {whose}, as its ConfigMap {MARK} says; if that run was killed, \
+                     `redis-conformance clean` removes what it left"
+                );
+            }
+            Err(error) => return Err(error).with_context(|| format!("namespace {namespace} cannot be used")),
+        }
+        let mut work = Vec::new();
+        for kind in WORK.iter().filter_map(|kind| self.kinds.named(kind)) {
+            let there = self.api(kind).list(&ListParams::default()).await;
+            let there = there.with_context(|| format!("looking for each {} of namespace {namespace}", kind.resource.kind))?;
+            work.extend(
+                there.items.into_iter().map(|object| format!("{} {}", kind.resource.kind, object.metadata.name.unwrap_or_default())),
+            );
+        }
+        let more = work.len().saturating_sub(3);
+        work.truncate(3);
+        if more > 0 {
+            work.push(format!("{more} more"));
+        }
+        anyhow::ensure!(
+            work.is_empty(),
+            "namespace {namespace} holds {}; a run breaks what it finds: name by --namespace one that holds nobody's work",
+            work.join(", ")
+        );
+        Ok(())
+    }
+
+    /// The run is over: nothing of it is left, and others may have the namespace.
+    ///
+    /// # Errors
+    /// Something of it stays, and so does the mark.
+    pub(super) async fn give_back(&self, run: &str) -> anyhow::Result<()> {
+        self.empty(&format!("{RUN_LABEL}={run}")).await?;
+        let marks = self.marks()?;
+        let ours = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
+        let there = marks.list(&ours).await.with_context(|| format!("giving namespace {} back", self.namespace))?;
+        for mark in there.items {
+            let this_one = DeleteParams::default().preconditions(Preconditions { uid: mark.metadata.uid, resource_version: None });
+            gone(marks.delete(MARK, &this_one).await).with_context(|| format!("giving namespace {} back", self.namespace))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what the labels name, but for the mark, and waits until it is gone.
+    ///
+    /// # Errors
+    /// The API server refuses it, or something stays, with what keeps it; whatever could be deleted is.
+    pub(super) async fn empty(&self, labels: &str) -> anyhow::Result<()> {
+        let is_maker = |kind: &Kind| MAKERS.contains(&kind.resource.kind.as_str());
+        // A StatefulSet at work would make a claim anew that was just deleted.
+        let makers = self.delete(labels, is_maker).await;
+        let everything = self.delete(labels, |_| true).await;
+        makers.and(everything)
+    }
+
+    async fn delete(&self, labels: &str, which: impl Fn(&Kind) -> bool) -> anyhow::Result<()> {
+        let mut told = Vec::new();
+        let work = async {
+            let mut done = Ok(());
+            for kind in self.kinds.in_namespaces().filter(|kind| which(kind)) {
+                // One kind that its server cannot serve keeps nobody from deleting the others.
+                done = done.and(self.delete_each(kind, labels, &mut told).await);
+            }
+            done.and(self.end_pods(&told).await)
+        };
+        let done = at_most(ANSWERS, "what was made in the namespace to be deleted", work).await;
+        let done = match done {
+            Some(done) => done.with_context(|| format!("emptying namespace {}", self.namespace)),
+            None => Err(anyhow::anyhow!("the API server did not answer within {} s", ANSWERS.as_secs())),
+        };
+        done.and(self.gone(&told).await)
+    }
+
+    async fn delete_each(&self, kind: &'a Kind, labels: &str, told: &mut Vec<Told<'a>>) -> kube::Result<()> {
+        let api = self.api(kind);
+        let found = match api.list(&ListParams::default().labels(labels)).await {
             // Whoever may not see such objects has not made any.
-            Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 405 => continue,
-            Err(error) => return Err(error),
+            Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 405 => return Ok(()),
+            found => found?.items,
         };
         for object in found {
-            let Some(name) = object.metadata.name else { continue };
+            let (Some(name), Some(uid)) = (object.metadata.name, object.metadata.uid) else { continue };
+            if kind.resource.kind == "ConfigMap" && name == MARK {
+                continue;
+            }
             // What has an owner goes with it. The owner stays until then, so that whoever sees it gone need not look for the rest.
             if object.metadata.owner_references.is_none_or(|owners| owners.is_empty()) {
                 match gone(api.delete(&name, &DeleteParams::foreground()).await) {
@@ -89,35 +165,47 @@ async fn delete<'a>(client: &Client, kinds: &'a Kinds, namespace: &str, labels: 
                     deleted => deleted?,
                 }
             }
-            told.push((kind, name));
+            told.push(Told { kind, name, uid });
         }
+        Ok(())
     }
-    Ok(told)
-}
 
-/// Deletes what the labels name in the namespace, and waits until it is gone.
-///
-/// # Errors
-/// The API server refuses it, or something stays, with what keeps it.
-pub(super) async fn empty(client: &Client, kinds: &Kinds, namespace: &str, labels: &str) -> anyhow::Result<()> {
-    let told = delete(client, kinds, namespace, labels).await.with_context(|| format!("emptying namespace {namespace}"))?;
-    let watch = Watches::new(client.clone());
-    Until::within(GONE)
-        .on(watch.changes())
-        .met(format!("what was made in namespace {namespace} to be gone"), || async {
-            let mut left = Vec::new();
-            for (kind, name) in &told {
-                if let Some(object) = watch.get(kind, namespace, name).await? {
-                    left.push(kept(&object));
+    /// Ends the pods of what was told to go: nothing in them is needed any more, so that they need not end in order.
+    async fn end_pods(&self, told: &[Told<'_>]) -> kube::Result<()> {
+        let mut of_ours: BTreeSet<String> = told.iter().map(|told| told.uid.clone()).collect();
+        for kind in MAKERS.iter().filter_map(|kind| self.kinds.named(kind)) {
+            for object in self.api(kind).list(&ListParams::default()).await?.items {
+                let (Some(name), Some(uid)) = (object.metadata.name, object.metadata.uid) else { continue };
+                if object.metadata.owner_references.iter().flatten().any(|owner| of_ours.contains(&owner.uid)) {
+                    of_ours.insert(uid.clone());
+                }
+                if kind.resource.kind == "Pod" && of_ours.contains(&uid) {
+                    gone(self.api(kind).delete(&name, &DeleteParams::default().grace_period(0)).await)?;
                 }
             }
-            Ok::<_, anyhow::Error>(if left.is_empty() { Look::Ready(()) } else { Look::NotYet(left.join("; ")) })
-        })
-        .await
+        }
+        Ok(())
+    }
+
+    async fn gone(&self, told: &[Told<'_>]) -> anyhow::Result<()> {
+        let watch = Watches::new(self.client.clone());
+        Until::within(GONE)
+            .on(watch.changes())
+            .met(format!("what was made in namespace {} to be gone", self.namespace), || async {
+                let mut left = Vec::new();
+                for Told { kind, name, uid } in told {
+                    let object = watch.get(kind, self.namespace, name).await?;
+                    left.extend(object.filter(|object| json::text(object, "/metadata/uid") == uid).map(|object| kept(&object)));
+                }
+                Ok::<_, anyhow::Error>(if left.is_empty() { Look::Ready(()) } else { Look::NotYet(left.join("; ")) })
+            })
+            .await
+    }
 }
 
 /// An object that stays, and who has yet to let it go.
 fn kept(object: &Value) -> String {
     let finalizers: Vec<&str> = json::list(object, "/metadata/finalizers").iter().filter_map(Value::as_str).collect();
-    format!("{} {} waits for {}", json::text(object, "/kind"), json::text(object, "/metadata/name"), finalizers.join(", "))
+    let by = if finalizers.is_empty() { "its controller".to_owned() } else { finalizers.join(", ") };
+    format!("{} {} is kept by {by}", json::text(object, "/kind"), json::text(object, "/metadata/name"))
 }

@@ -4,8 +4,7 @@ use super::{
     cluster::{connect, mark_default, sweep, uncordon},
     journal::{self, Healing},
     kinds::Kinds,
-    lent,
-    names::RUN_LABEL,
+    lent::Lent,
     program::{PATIENCE, Program},
     source,
 };
@@ -98,10 +97,11 @@ pub(super) async fn mend(healing: &Healing, reach: &Reach<'_>) -> anyhow::Result
         Healing::DeleteCluster { tool, name } => source::delete(tool, name).await,
         Healing::DeleteObjects { run, lent, .. } => {
             let (client, kinds) = reach.open().await?;
-            if let Some(namespace) = lent {
-                lent::empty(&client, &kinds, namespace, &format!("{RUN_LABEL}={run}")).await?;
-            }
-            sweep(&client, &kinds, run).await
+            let of_namespace = match lent {
+                Some(namespace) => Lent { client: &client, kinds: &kinds, namespace }.give_back(run).await,
+                None => Ok(()),
+            };
+            of_namespace.and(sweep(&client, &kinds, run).await)
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
-/// The label that namespaces and cluster-scoped objects bear on the cluster: the id of the run.
+/// The label that namespaces and cluster-scoped objects bear on the cluster, and in a namespace that was lent everything: the id of the run.
 pub(super) const RUN_LABEL: &str = "redis-conformance.io/run";
 /// The label beside it: the suffix of the scenario.
 pub(super) const SCENARIO_LABEL: &str = "redis-conformance.io/scenario";
@@ -261,7 +261,7 @@ impl Known {
             let end = text.len() - text[start..].trim_start_matches(is_of_label).len();
             at = end;
             let Some(rest) = text[end..].strip_prefix(SERVICE).filter(|rest| !rest.starts_with(is_of_label)) else { continue };
-            let Some(name) = self.name(way, NAMESPACE, &text[start..end]) else { continue };
+            let Some(name) = self.name(way, NAMESPACE, &text[start..end]).filter(|name| *name != text[start..end]) else { continue };
             new.push_str(&text[copied..start]);
             new.push_str(&name);
             // What follows is read over: in `.mcp.svc.svc` there is one namespace, on the way back too.

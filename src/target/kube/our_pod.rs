@@ -99,11 +99,11 @@ impl<'a> OurPod<'a> {
         pods.logs(&self.name, &LogParams::default()).await.map_err(|error| broken(format!("reading what pod {} says", self.name), error))
     }
 
-    /// It has served; what keeps it now ends with its namespace.
+    /// It has served; what keeps it now ends when the run is cleared.
     pub(super) async fn end(self) {
         let pods = watches::api(&self.cluster.client, self.kind, &self.namespace);
         if let Err(error) = pods.delete(&self.name, &DeleteParams::default().grace_period(0)).await {
-            tracing::debug!(%error, "a pod of ours ends with its namespace");
+            tracing::debug!(%error, "a pod of ours ends when the run is cleared");
         }
     }
 }

@@ -37,7 +37,7 @@ impl Cluster {
             "name": "probe", "image": self.client_image, "imagePullPolicy": "IfNotPresent", "args": [GLUTTON],
             "resources": { "limits": { "memory": "64Mi", "cpu": "500m" } },
         });
-        let pod = OurPod::make(self, &self.own_namespace().await?, restricted("probe", USER, container)).await?;
+        let pod = OurPod::make(self, &self.own_namespace().await?, restricted("redis-conformance-probe", USER, container)).await?;
         let ended = pod.met(LIMIT, "the pod that probes the cluster to end", |pod| {
             let state = &pod["status"]["containerStatuses"][0]["state"];
             if state["terminated"].is_object() { Look::Ready(state["terminated"].clone()) } else { Look::NotYet(state.to_string()) }

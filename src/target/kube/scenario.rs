@@ -5,12 +5,11 @@ use super::{
     disturbing::Disturbed,
     error::{broken, kept, refused},
     kinds::Kind,
-    lent,
     names::{Names, RUN_LABEL},
     watches::{self, Watches},
 };
 use crate::{
-    manifest::{Container, Object, ObjectKey, Place, Workload},
+    manifest::{Container, Object, ObjectKey, Place, Workload, json, kinds},
     target::{
         Applied, Attached, Capability, ContainerRef, ExecOutput, Fixture, Kill, Process, Target, TargetError, Unsupported, WithoutProgram,
         image::Programs,
@@ -56,6 +55,8 @@ struct Held {
     namespaces: BTreeSet<String>,
     /// Objects that are in no namespace: kind and name on the cluster.
     objects: BTreeSet<(String, String)>,
+    /// What a namespace that was lent had to tell before, of others of the same names: uids.
+    events_before: BTreeSet<String>,
 }
 
 /// How the cluster is used; given back when this is dropped.
@@ -134,7 +135,7 @@ impl Scenario {
             applied.remarks.push(format!("{key} at {}: {left} {name}", object.place));
             return Ok(());
         }
-        self.is_ours_or_new(object, kind, &namespace).await?;
+        self.is_ours_or_new(object, kind, &namespace, &name).await?;
         if key.kind == "Namespace" {
             let there = self.watches.get(kind, "", &name).await?;
             if let Some(there) = there.filter(|there| there["metadata"]["labels"][RUN_LABEL] != self.cluster.run.as_str()) {
@@ -154,23 +155,58 @@ impl Scenario {
         self.watches.seen(kind, &namespace, done.metadata.resource_version.as_deref()).await
     }
 
-    /// In a namespace that was lent there may be somebody's object of that name, which is not touched.
-    async fn is_ours_or_new(&self, object: &Object, kind: &Kind, namespace: &str) -> Result<(), TargetError> {
+    /// Where others may have an object of that name, it is not touched: in a namespace that was lent, and in none if a kind keeps its name.
+    async fn is_ours_or_new(&self, object: &Object, kind: &Kind, namespace: &str, name: &str) -> Result<(), TargetError> {
+        if kind.namespaced && self.cluster.lent.is_none() || object.kind() == "Namespace" {
+            return Ok(());
+        }
+        let there = match watches::api(&self.cluster.client, kind, namespace).get_opt(name).await {
+            // Whoever may not even see it hears from the server what it may not do.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => return Ok(()),
+            there => there.map_err(|error| broken(format!("looking for {}", object.key()), error))?,
+        };
+        let Some(there) = there.map(|there| watches::json(&there, kind)) else { return Ok(()) };
+        let label = there["metadata"]["labels"][RUN_LABEL].as_str();
+        let why = match (label, &self.cluster.lent) {
+            _ if self.names.is_ours(&there) => return Ok(()),
+            (Some(run), None) if run == self.cluster.run => return Ok(()),
+            (Some(run), Some(lent)) if run == self.cluster.run => format!("an earlier scenario has left one in namespace {lent}"),
+            (_, Some(lent)) => format!("namespace {lent} has one that is somebody's; name by --namespace one that holds none"),
+            (_, None) => "the cluster has one that is somebody's, and this kind's names cannot be others".to_owned(),
+        };
+        Err(broken(format!("applying {} ({})", object.key(), object.place), anyhow::anyhow!(why)))
+    }
+
+    /// In a namespace that was lent, an object is this scenario's to change that bears its labels or was made by one that does.
+    async fn may_change(&self, kind: &Kind, key: &ObjectKey, namespace: &str) -> Result<(), TargetError> {
         if self.cluster.lent.is_none() || !kind.namespaced {
             return Ok(());
         }
-        let (key, place) = (object.key(), &object.place);
         let there = self.watches.get(kind, namespace, &key.name).await?;
-        if there.is_none_or(|there| self.names.is_ours(&there)) {
-            return Ok(());
+        let is_made = |there: &Value| !json::list(there, "/metadata/ownerReferences").is_empty();
+        match there {
+            Some(there) if !self.names.is_ours(&there) && !is_made(&there) => Err(not_ours(key)),
+            _ => Ok(()),
         }
-        let why = "has one that is not of this scenario; name by --namespace one that holds nothing of others";
-        Err(broken(format!("applying {key} ({place})"), anyhow::anyhow!("namespace {namespace} {why}")))
+    }
+
+    /// Events live on after what they are about: in a namespace that was lent those are left out that were there before.
+    async fn remember_events(&self) -> Result<(), TargetError> {
+        let Some(namespace) = self.cluster.lent.as_ref().filter(|_| self.held().namespaces.is_empty()) else { return Ok(()) };
+        let events = self.watches.list(self.cluster.kind("Event")?, namespace).await?;
+        self.held().events_before.extend(events.iter().map(|event| json::text(event, "/metadata/uid").to_owned()));
+        Ok(())
     }
 
     /// Whether what the manifests speak of has room in the one namespace that was lent.
     fn fits(&self, objects: &[Object]) -> Result<(), Unsupported> {
         let Some(lent) = &self.cluster.lent else { return Ok(()) };
+        let reason = || format!("the run has namespace {lent} alone; without --namespace it makes its own");
+        let of_the_cluster = |object: &&Object| object.kind() != "Namespace" && kinds::is_cluster_scoped(object.kind());
+        if let Some(object) = objects.iter().find(of_the_cluster) {
+            let field = format!("{} at {}, which is in no namespace", object.key(), object.place);
+            return Err(Unsupported { capability: Capability::Field(field), reason: reason() });
+        }
         let mut namespaces = self.held().namespaces.clone();
         let own = |object: &Object| if object.kind() == "Namespace" { object.name().to_owned() } else { object.namespace().to_owned() };
         namespaces.extend(objects.iter().map(own).filter(|name| !name.is_empty()));
@@ -178,8 +214,7 @@ impl Scenario {
             return Ok(());
         }
         let all = namespaces.into_iter().collect::<Vec<_>>().join(", ");
-        let reason = format!("the run has namespace {lent} alone; without --namespace it makes its own");
-        Err(Unsupported { capability: Capability::Field(format!("namespaces {all}")), reason })
+        Err(Unsupported { capability: Capability::Field(format!("namespaces {all}")), reason: reason() })
     }
 
     /// Containers that cannot run since the cluster has no such image, and those that run a fixture of ours.
@@ -243,6 +278,7 @@ impl Target for Scenario {
 
     async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {
         self.fits(objects)?;
+        self.remember_events().await?;
         let mut applied = Applied::default();
         let json: Vec<Value> = objects.iter().map(|object| object.json.clone()).collect();
         self.names.declare(&json);
@@ -256,7 +292,7 @@ impl Target for Scenario {
         // What others live in or name comes first; everything else may be in any order.
         let rank = |object: &&Object| match object.kind() {
             "Namespace" => 0,
-            "StorageClass" | "PersistentVolume" | "PriorityClass" | "ClusterRole" | "Role" => 1,
+            "ResourceQuota" | "LimitRange" | "StorageClass" | "PersistentVolume" | "PriorityClass" | "ClusterRole" | "Role" => 1,
             "ServiceAccount" | "ConfigMap" | "Secret" => 2,
             _ => 3,
         };
@@ -272,12 +308,18 @@ impl Target for Scenario {
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, TargetError> {
         let Some((kind, namespace, name)) = self.find(key) else { return Ok(None) };
+        if key.kind == "Namespace" && self.cluster.lent.is_some() {
+            return Ok(Some(active(&key.name)));
+        }
         let object = self.watches.get(kind, &namespace, &name).await?;
         Ok(object.map(|object| self.names.incoming(Value::clone(&object))))
     }
 
     async fn list(&self, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>, TargetError> {
         let Some(kind) = self.cluster.kinds.named(kind) else { return Ok(Vec::new()) };
+        if kind.resource.kind == "Namespace" && self.cluster.lent.is_some() {
+            return Ok(self.held().namespaces.iter().map(|name| active(name)).collect());
+        }
         if !kind.namespaced {
             let all = self.watches.list(kind, "").await?;
             return Ok(all.iter().filter(|object| self.names.is_visible(object)).map(|it| self.names.incoming(Value::clone(it))).collect());
@@ -288,7 +330,10 @@ impl Target for Scenario {
         };
         let mut found = Vec::new();
         for namespace in namespaces {
-            found.extend(self.watches.list(kind, &namespace).await?.iter().map(|object| self.names.incoming(Value::clone(object))));
+            let all = self.watches.list(kind, &namespace).await?;
+            let held = self.held();
+            let now = all.iter().filter(|object| !held.events_before.contains(json::text(object, "/metadata/uid")));
+            found.extend(now.map(|object| self.names.incoming(Value::clone(object))));
         }
         Ok(found)
     }
@@ -303,6 +348,7 @@ impl Target for Scenario {
         if self.is_of_the_cluster(kind, key, &name) {
             return Err(not_ours(key));
         }
+        self.may_change(kind, key, &namespace).await?;
         let mut parameters = DeleteParams::background();
         parameters.grace_period_seconds = grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX));
         let deleted = watches::api(&self.cluster.client, kind, &namespace).delete(&name, &parameters).await.map_err(refused(
@@ -336,6 +382,7 @@ impl Target for Scenario {
         if of_the_cluster {
             self.will_change_the_cluster(key, patch).await?;
         }
+        self.may_change(kind, key, &namespace).await?;
         let done = watches::api(&self.cluster.client, kind, &namespace)
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
             .await
@@ -413,17 +460,17 @@ impl Target for Scenario {
     }
 
     async fn down(&self) -> Result<(), TargetError> {
-        let Held { namespaces, objects } = std::mem::take(&mut *self.held());
+        let Held { namespaces, objects, .. } = std::mem::take(&mut *self.held());
         let mut first = self.put_back().await;
         let mut note = |done: Result<(), TargetError>| {
             if first.is_ok() {
                 first = done;
             }
         };
-        match &self.cluster.lent {
-            Some(namespace) => {
+        match self.cluster.lent() {
+            Some(lent) => {
                 let [_, (label, value)] = self.names.labels();
-                let emptied = lent::empty(&self.cluster.client, &self.cluster.kinds, namespace, &format!("{label}={value}")).await;
+                let emptied = lent.empty(&format!("{label}={value}")).await;
                 note(emptied.map_err(|error| broken("taking the scenario down", error)));
             }
             None => {
@@ -451,8 +498,13 @@ impl Scenario {
     }
 }
 
+/// A namespace as it is found that was lent.
+fn active(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name }, "status": { "phase": "Active" } })
+}
+
 pub(super) fn not_ours(key: &ObjectKey) -> TargetError {
-    broken(format!("changing {key}"), anyhow::anyhow!("it belongs to the whole cluster and not to this scenario"))
+    broken(format!("changing {key}"), anyhow::anyhow!("it belongs to others and not to this scenario"))
 }
 
 /// Does not start what the cluster has no image of: pods of which nothing could run are not asked for, and of the others a kubelet does not

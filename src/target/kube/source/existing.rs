@@ -1,4 +1,4 @@
-//! A cluster that is there already: it is somebody's, so that only namespaces of the run are touched.
+//! A cluster that is there already: it is somebody's, so that only namespaces of the run are touched, or the one that it was lent.
 
 use super::{Source, rights};
 use crate::target::kube::{

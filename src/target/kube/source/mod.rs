@@ -10,7 +10,7 @@ use super::{
     program::{PATIENCE, Program},
 };
 use crate::target::image::Programs;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use async_trait::async_trait;
 pub use existing::Existing;
 pub use made::{Made, Maker};
@@ -70,30 +70,11 @@ async fn in_docker(docker: &Program, image: &str) -> Result<(), String> {
     docker.run(&["pull", "--quiet", image], PULL).await.map(drop).map_err(|error| format!("{error:#}"))
 }
 
-/// Gets the cluster of a source, and what the run needs to have on it.
+/// Gets the cluster of a source.
 ///
 /// # Errors
-/// There is none to be had, or it cannot be used.
+/// There is none to be had, or it does not answer.
 pub async fn reach(source: Arc<dyn Source>, run: &str, programs: Programs, journal: Arc<Journal>) -> anyhow::Result<Arc<Cluster>> {
     let given = source.get(&journal).await?;
-    let stays = source.stays();
-    let cluster = Cluster::reach(given, source, run, programs, journal).await?;
-    let Err(error) = is_ready(&cluster).await else { return Ok(cluster) };
-    // Nobody gets this cluster, so that what was made for trying it goes here.
-    let cleared = if stays { cluster.clear().await.map_err(anyhow::Error::from) } else { Ok(()) };
-    match cleared.and_then(|()| cluster.forget()) {
-        Ok(()) => Err(error),
-        Err(left) => Err(error.context(format!("{left:#}"))),
-    }
-}
-
-async fn is_ready(cluster: &Cluster) -> anyhow::Result<()> {
-    cluster.take().await?;
-    if let Err(reason) = cluster.has_image(&cluster.client_image, "IfNotPresent").await? {
-        bail!(
-            "the cluster cannot have the client image {}: {reason}; `redis-conformance image` makes it, --client-image names another",
-            cluster.client_image
-        );
-    }
-    Ok(())
+    Cluster::reach(given, source, run, programs, journal).await
 }

@@ -15,12 +15,12 @@ const SEE: &[&str] = &["get", "list", "watch"];
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// Namespaces are the run's own, which nobody knows beforehand: a ClusterRole gives these rights.
-const OWN_NAMESPACES: &[Rule] = &[("", &["namespaces"], ALL)];
+const OWN_NAMESPACES: &[Rule] = &[("", &["namespaces"], ALL), ("", &["pods"], &["deletecollection"])];
 /// What the run sees of the cluster.
 const CLUSTER: &[Rule] = &[("", &["nodes"], SEE), ("storage.k8s.io", &["storageclasses"], SEE)];
 /// What it does in a namespace.
 const NAMESPACE: &[Rule] = &[
-    ("", &["pods"], &["get", "list", "watch", "create", "patch", "delete", "deletecollection"]),
+    ("", &["pods"], ALL),
     // The library asks by GET, kubectl by POST.
     ("", &["pods/exec"], &["get", "create"]),
     ("", &["pods/log"], &["get"]),
@@ -71,23 +71,23 @@ pub(super) async fn check(client: &Client, lent: Option<&str>) -> anyhow::Result
     };
     let review = Api::<SelfSubjectRulesReview>::all(client.clone()).create(&PostParams::default(), &ask).await;
     let status = review.context("the cluster does not tell which rights this user has")?.status.unwrap_or_default();
-    let needed = [own, CLUSTER, NAMESPACE].into_iter().flat_map(each);
-    let mut lacking: Vec<Right> = needed.filter(|right| !given(&status.resource_rules, *right)).collect();
-    if status.incomplete {
-        let mut still = Vec::new();
-        for right in lacking {
-            if !may(client, right, lent).await? {
-                still.push(right);
-            }
+    let mut lacking = Vec::new();
+    for right in [own, CLUSTER, NAMESPACE].into_iter().flat_map(each) {
+        let namespace = lent.filter(|_| !is_of_the_cluster(right));
+        // What is in no namespace may stand among a namespace's rules, which do not give it.
+        let rules_tell = namespace.is_some() == lent.is_some();
+        let has = rules_tell && given(&status.resource_rules, right)
+            || (status.incomplete || !rules_tell) && may(client, right, namespace).await?;
+        if !has {
+            lacking.push(namespace.map_or_else(|| format!("  {right}"), |namespace| format!("  {right} in namespace {namespace}")));
         }
-        lacking = still;
     }
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = lacking.iter().map(|right| format!("  {right}")).collect();
-    let place = lent.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
-    anyhow::bail!("this user lacks rights that a run needs{place}; {role} gives all of them:\n{}", lines.join("\n"))
+    anyhow::ensure!(lacking.is_empty(), "this user lacks rights that a run needs; {role} gives all of them:\n{}", lacking.join("\n"));
+    Ok(())
+}
+
+fn is_of_the_cluster(right: Right) -> bool {
+    each(CLUSTER).any(|other| other == right)
 }
 
 fn given(rules: &[ResourceRule], right: Right) -> bool {
@@ -99,10 +99,10 @@ fn given(rules: &[ResourceRule], right: Right) -> bool {
     })
 }
 
-async fn may(client: &Client, right: Right, lent: Option<&str>) -> anyhow::Result<bool> {
+async fn may(client: &Client, right: Right, namespace: Option<&str>) -> anyhow::Result<bool> {
     let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
     let attributes = ResourceAttributes {
-        namespace: lent.map(ToOwned::to_owned),
+        namespace: namespace.map(ToOwned::to_owned),
         group: Some(right.group.to_owned()),
         resource: Some(resource.to_owned()),
         subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
