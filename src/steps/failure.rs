@@ -42,11 +42,6 @@ impl Failure {
         Self::of(Why::Violated(seen.into()))
     }
 
-    /// Whether nothing was found out, for a reason that is neither the manifests' nor the target's.
-    pub(super) fn is_skipped(&self) -> bool {
-        matches!(self.why, Why::Skipped(_))
-    }
-
     /// The same, where the manifests' field is known that makes it so; the text ends with the place.
     pub fn violated_at(place: Place, seen: impl fmt::Display) -> Self {
         Self::violated(format!("{seen}, at {place}")).standing_at([place])

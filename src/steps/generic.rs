@@ -126,11 +126,9 @@ impl World {
         });
         // The client comes up beside Redis; what keeps it from that matters only where Redis itself does.
         let (found, client) = tokio::join!(serving, Data::client_or_new(self.data.known_client(), Arc::clone(&target), &namespace));
-        if let (Err(failure), Err(of_client)) = (&found, &client)
-            && failure.is_skipped()
-        {
-            // Where not even a client finds a place, what keeps both out is the cluster's.
-            return Err(of_client.clone());
+        // Where not even a client finds a place, what keeps both out is the cluster's.
+        if found.is_err() && unplaced.get().is_some() {
+            client.as_ref().map_err(Clone::clone)?;
         }
         let pod = match found? {
             Found::Serving(pod) => pod,

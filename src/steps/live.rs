@@ -77,11 +77,11 @@ fn words(event: &Value) -> String {
     format!("{}: {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default())
 }
 
-/// Whether an object makes the pods of the workload: it is the workload, or its replica set, `name-hash`.
+/// Whether an object makes the pods of the workload: it is the workload, or its replica set or job, `name-hash`.
 pub(super) fn makes(workload: &ObjectKey, object: &Value) -> bool {
-    let name = object["name"].as_str().unwrap_or_default();
+    let (kind, name) = (object["kind"].as_str().unwrap_or_default(), object["name"].as_str().unwrap_or_default());
     let of_a_set = || name.strip_prefix(&workload.name)?.strip_prefix('-').map(|rest| !rest.contains('-'));
-    name == workload.name || of_a_set().unwrap_or_default()
+    kind == workload.kind && name == workload.name || matches!(kind, "ReplicaSet" | "Job") && of_a_set().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Cluster {
     }
 
     /// The namespace that was lent, if one was.
-    pub(super) fn lent(&self) -> Option<Lent<'_>> {
+    pub(super) fn lent_namespace(&self) -> Option<Lent<'_>> {
         let namespace = self.lent.as_ref()?;
         Some(Lent { client: &self.client, kinds: &self.kinds, namespace })
     }
@@ -157,7 +157,7 @@ impl Cluster {
     /// # Errors
     /// The cluster cannot be used: it says why. What was made meanwhile is still to be cleared.
     pub async fn make_ready(&self) -> anyhow::Result<()> {
-        if let Some(lent) = self.lent() {
+        if let Some(lent) = self.lent_namespace() {
             lent.take(&self.run).await.map_err(|error| broken("taking the namespace that was lent", error))?;
         }
         if let Err(reason) = self.has_image(&self.client_image, "IfNotPresent").await? {
@@ -222,13 +222,9 @@ impl Cluster {
     /// # Errors
     /// Something stays: it is named, with what holds it.
     pub async fn clear(&self) -> Result<(), TargetError> {
-        match &self.lent {
-            Some(_) => Ok(()),
-            None => self.let_go(&self.own_name()).await,
-        }?;
-        let of_namespace = match self.lent() {
+        let of_namespace = match self.lent_namespace() {
             Some(lent) => lent.give_back(&self.run).await,
-            None => Ok(()),
+            None => self.let_go(&self.own_name()).await.map_err(Into::into),
         };
         let of_cluster = sweep(&self.client, &self.kinds, &self.run).await;
         of_namespace.and(of_cluster).map_err(|error| broken("clearing the cluster", error))?;
@@ -279,12 +275,13 @@ pub(super) async fn connect(access: &Access) -> anyhow::Result<Client> {
     Client::try_from(config).with_context(|| format!("context {context} of {}", shown()))
 }
 
-/// Deletes everything of a run that its label names: namespaces, and objects that are in none.
+/// Deletes everything of a run that its label names: namespaces, and objects that are in none. One kind that its server cannot serve keeps
+/// nobody from deleting the others.
 pub(super) async fn sweep(client: &Client, kinds: &Kinds, run: &str) -> anyhow::Result<()> {
     const LIMIT: Duration = Duration::from_secs(60);
     let labelled = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
-    for name in ["Namespace", "StorageClass", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "IngressClass"] {
-        let Some(kind) = kinds.named(name) else { continue };
+    let mut swept = Ok(());
+    for kind in kinds.in_no_namespace() {
         let api: Api<DynamicObject> = watches::api(client, kind, "");
         let work = async {
             for object in api.list(&labelled).await?.items {
@@ -293,15 +290,20 @@ pub(super) async fn sweep(client: &Client, kinds: &Kinds, run: &str) -> anyhow::
             }
             Ok::<_, kube::Error>(())
         };
-        match at_most(LIMIT, "what a run left on the cluster to be deleted", work).await {
-            Some(Ok(())) => {}
-            // Whoever may not see such objects has not made any.
-            Some(Err(kube::Error::Api(status))) if status.is_forbidden() => {}
-            Some(Err(error)) => return Err(error).with_context(|| format!("deleting each {name} of run {run}")),
-            None => anyhow::bail!("the API server did not answer within {} s", LIMIT.as_secs()),
-        }
+        let doing = || format!("deleting each {} of run {run}", kind.resource.kind);
+        swept = swept.and(match at_most(LIMIT, "what a run left on the cluster to be deleted", work).await {
+            Some(Err(error)) if holds_nothing_of_ours(&error) => Ok(()),
+            Some(done) => done.with_context(doing),
+            None => Err(anyhow::anyhow!("the API server did not answer within {} s", LIMIT.as_secs())).with_context(doing),
+        });
     }
-    Ok(())
+    swept
+}
+
+/// Whether a kind's objects cannot be ours, since they could not be listed: whoever may not see such objects has not made any, and a kind
+/// that is gone took them with it.
+pub(super) fn holds_nothing_of_ours(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden() || status.is_not_found() || status.code == 405)
 }
 
 /// Makes a storage class the default or not, as the annotation says; `None` takes it away.

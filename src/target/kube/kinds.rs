@@ -66,6 +66,11 @@ impl Kinds {
         self.of_groups.iter().filter(|kind| kind.namespaced && kind.kept)
     }
 
+    /// Those whose objects live in none.
+    pub(super) fn in_no_namespace(&self) -> impl Iterator<Item = &Kind> {
+        self.of_groups.iter().filter(|kind| !kind.namespaced && kind.kept)
+    }
+
     /// The kind of an object; `None` where it is not served in its version.
     pub(super) fn of(&self, object: &Value) -> Option<&Kind> {
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();

@@ -1,7 +1,7 @@
 //! The one namespace that a run was lent, where it may make none: taken while nobody's work is in it, and left as it was.
 
 use super::{
-    cluster::gone,
+    cluster::{gone, holds_nothing_of_ours},
     kinds::{Kind, Kinds},
     names::RUN_LABEL,
     watches::{self, Watches},
@@ -21,11 +21,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// The object by which one run at a time has the namespace.
 const MARK: &str = "redis-conformance";
-/// Kinds whose objects are somebody's work.
-const WORK: &[&str] = &["CronJob", "DaemonSet", "Deployment", "Job", "PersistentVolumeClaim", "Pod", "StatefulSet"];
+/// Kinds whose objects are somebody's work, or decide what a run finds.
+const WORK: &[&str] =
+    &["CronJob", "DaemonSet", "Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "StatefulSet"];
 /// Kinds whose objects make others or hold them, each after those that make it.
 const MAKERS: &[&str] = &["CronJob", "DaemonSet", "Deployment", "StatefulSet", "ReplicaSet", "Job", "Pod"];
-/// Until what was made is gone: its claims, and what a loaded machine adds; pods get no grace.
+/// Nothing in a pod is needed any more. With no grace at all it would be gone for the API server while its containers still run, and meet
+/// the next scenario, which has the same names.
+const GRACE: u32 = 1;
+/// Until what was made is gone: its claims, and what a loaded machine adds.
 const GONE: Duration = Duration::from_secs(180);
 /// The API server answers some dozens of requests.
 const ANSWERS: Duration = Duration::from_secs(60);
@@ -105,14 +109,12 @@ impl<'a> Lent<'a> {
     /// Something of it stays, and so does the mark.
     pub(super) async fn give_back(&self, run: &str) -> anyhow::Result<()> {
         self.empty(&format!("{RUN_LABEL}={run}")).await?;
-        let marks = self.marks()?;
-        let ours = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
-        let there = marks.list(&ours).await.with_context(|| format!("giving namespace {} back", self.namespace))?;
-        for mark in there.items {
-            let this_one = DeleteParams::default().preconditions(Preconditions { uid: mark.metadata.uid, resource_version: None });
-            gone(marks.delete(MARK, &this_one).await).with_context(|| format!("giving namespace {} back", self.namespace))?;
+        let (marks, doing) = (self.marks()?, || format!("giving namespace {} back", self.namespace));
+        let there = marks.get_opt(MARK).await.with_context(doing)?;
+        match there.filter(|mark| mark.metadata.labels.iter().flatten().any(|(label, of)| label == RUN_LABEL && of == run)) {
+            Some(mark) => gone(marks.delete(MARK, &this_one(DeleteParams::default(), mark.metadata.uid)).await).with_context(doing),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Deletes what the labels name, but for the mark, and waits until it is gone.
@@ -133,12 +135,12 @@ impl<'a> Lent<'a> {
             let mut done = Ok(());
             for kind in self.kinds.in_namespaces().filter(|kind| which(kind)) {
                 // One kind that its server cannot serve keeps nobody from deleting the others.
-                done = done.and(self.delete_each(kind, labels, &mut told).await);
+                let each = self.delete_each(kind, labels, &mut told).await;
+                done = done.and(each.with_context(|| format!("deleting each {}", kind.resource.kind)));
             }
-            done.and(self.end_pods(&told).await)
+            done.and(self.end_pods(&mut told).await.context("ending pods"))
         };
-        let done = at_most(ANSWERS, "what was made in the namespace to be deleted", work).await;
-        let done = match done {
+        let done = match at_most(ANSWERS, "what was made in the namespace to be deleted", work).await {
             Some(done) => done.with_context(|| format!("emptying namespace {}", self.namespace)),
             None => Err(anyhow::anyhow!("the API server did not answer within {} s", ANSWERS.as_secs())),
         };
@@ -148,8 +150,7 @@ impl<'a> Lent<'a> {
     async fn delete_each(&self, kind: &'a Kind, labels: &str, told: &mut Vec<Told<'a>>) -> kube::Result<()> {
         let api = self.api(kind);
         let found = match api.list(&ListParams::default().labels(labels)).await {
-            // Whoever may not see such objects has not made any.
-            Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 405 => return Ok(()),
+            Err(error) if holds_nothing_of_ours(&error) => return Ok(()),
             found => found?.items,
         };
         for object in found {
@@ -159,7 +160,7 @@ impl<'a> Lent<'a> {
             }
             // What has an owner goes with it. The owner stays until then, so that whoever sees it gone need not look for the rest.
             if object.metadata.owner_references.is_none_or(|owners| owners.is_empty()) {
-                match gone(api.delete(&name, &DeleteParams::foreground()).await) {
+                match gone(api.delete(&name, &this_one(DeleteParams::foreground(), Some(uid.clone()))).await) {
                     // Controllers copy labels to what they make, as from a Service to its endpoints, and delete it themselves.
                     Err(kube::Error::Api(status)) if status.is_forbidden() => {}
                     deleted => deleted?,
@@ -170,17 +171,24 @@ impl<'a> Lent<'a> {
         Ok(())
     }
 
-    /// Ends the pods of what was told to go: nothing in them is needed any more, so that they need not end in order.
-    async fn end_pods(&self, told: &[Told<'_>]) -> kube::Result<()> {
+    /// Ends the pods of what was told to go, and those whose maker a scenario has deleted itself: they bear no labels.
+    async fn end_pods(&self, told: &mut Vec<Told<'a>>) -> kube::Result<()> {
         let mut of_ours: BTreeSet<String> = told.iter().map(|told| told.uid.clone()).collect();
+        let mut there: BTreeSet<String> = BTreeSet::new();
         for kind in MAKERS.iter().filter_map(|kind| self.kinds.named(kind)) {
             for object in self.api(kind).list(&ListParams::default()).await?.items {
                 let (Some(name), Some(uid)) = (object.metadata.name, object.metadata.uid) else { continue };
-                if object.metadata.owner_references.iter().flatten().any(|owner| of_ours.contains(&owner.uid)) {
-                    of_ours.insert(uid.clone());
+                let makers = object.metadata.owner_references.iter().flatten().filter(|owner| MAKERS.contains(&owner.kind.as_str()));
+                for maker in makers {
+                    if of_ours.contains(&maker.uid) || !there.contains(&maker.uid) {
+                        of_ours.insert(uid.clone());
+                    }
                 }
+                there.insert(uid.clone());
                 if kind.resource.kind == "Pod" && of_ours.contains(&uid) {
-                    gone(self.api(kind).delete(&name, &DeleteParams::default().grace_period(0)).await)?;
+                    let at_once = this_one(DeleteParams::default().grace_period(GRACE), Some(uid.clone()));
+                    gone(self.api(kind).delete(&name, &at_once).await)?;
+                    told.push(Told { kind, name, uid });
                 }
             }
         }
@@ -201,6 +209,11 @@ impl<'a> Lent<'a> {
             })
             .await
     }
+}
+
+/// Deletes the object that was seen, and not another of its name.
+fn this_one(parameters: DeleteParams, uid: Option<String>) -> DeleteParams {
+    parameters.preconditions(Preconditions { uid, resource_version: None })
 }
 
 /// An object that stays, and who has yet to let it go.

@@ -1,5 +1,6 @@
 //! A Kubernetes cluster as a target: real API server, scheduler, kubelets; each scenario in namespaces of its own.
 
+mod applying;
 mod client_pod;
 mod cluster;
 mod disturbing;

@@ -85,7 +85,7 @@ impl Names {
 
     /// The same in one namespace that was lent to the run: the namespace of the manifests, of which there must be one, gets its name, and
     /// what lives in it bears the labels.
-    pub(super) fn lent(self, namespace: Option<String>) -> Self {
+    pub(super) fn within(self, namespace: Option<String>) -> Self {
         Self { lent: namespace, ..self }
     }
 

@@ -5,15 +5,12 @@ use super::{
     disturbing::Disturbed,
     error::{broken, kept, refused},
     kinds::Kind,
-    names::{Names, RUN_LABEL},
+    names::Names,
     watches::{self, Watches},
 };
 use crate::{
-    manifest::{Container, Object, ObjectKey, Place, Workload, json, kinds},
-    target::{
-        Applied, Attached, Capability, ContainerRef, ExecOutput, Fixture, Kill, Process, Target, TargetError, Unsupported, WithoutProgram,
-        image::Programs,
-    },
+    manifest::{Object, ObjectKey, Place, json},
+    target::{Applied, Attached, Capability, ContainerRef, ExecOutput, Kill, Process, Target, TargetError, Unsupported},
 };
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
@@ -29,9 +26,6 @@ use std::{
 };
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
 use tokio_util::sync::CancellationToken;
-
-/// Who owns the fields that we apply.
-const MANAGER: &str = "redis-conformance";
 
 /// A scenario on a cluster.
 pub(super) struct Scenario {
@@ -50,13 +44,13 @@ pub(super) struct Scenario {
 
 /// What this scenario has made.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     /// Namespaces, as the manifests name them.
-    namespaces: BTreeSet<String>,
+    pub(super) namespaces: BTreeSet<String>,
     /// Objects that are in no namespace: kind and name on the cluster.
-    objects: BTreeSet<(String, String)>,
+    pub(super) objects: BTreeSet<(String, String)>,
     /// What a namespace that was lent had to tell before, of others of the same names: uids.
-    events_before: BTreeSet<String>,
+    pub(super) events_before: BTreeSet<String>,
 }
 
 /// How the cluster is used; given back when this is dropped.
@@ -71,7 +65,7 @@ impl Scenario {
         let share =
             if alone { Share::Alone { _guard: gate.write_owned().await } } else { Share::WithOthers { _guard: gate.read_owned().await } };
         Self {
-            names: Names::new(&cluster.run, number).lent(cluster.lent.clone()),
+            names: Names::new(&cluster.run, number).within(cluster.lent.clone()),
             watches: Watches::new(cluster.client.clone()),
             cluster,
             frozen: Mutex::default(),
@@ -83,7 +77,7 @@ impl Scenario {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,141 +101,6 @@ impl Scenario {
             return self.namespace(&key.namespace).map(|namespace| (kind, namespace, key.name.clone()));
         }
         Some((kind, String::new(), self.names.cluster_scoped(&key.kind, &key.name)))
-    }
-
-    async fn put(&self, object: &Object, absent: &BTreeSet<String>, applied: &mut Applied) -> Result<(), TargetError> {
-        let key = object.key();
-        let Some(kind) = self.cluster.kinds.of(&object.json) else {
-            let version = object.api_version();
-            if self.cluster.kinds.has_group(version) {
-                let reason = format!("no matches for kind \"{}\" in version \"{version}\"", key.kind);
-                return Err(TargetError::Refused { key, place: object.place_of("/apiVersion"), reason });
-            }
-            applied.remarks.push(format!("{key} at {}: this cluster does not know {version}, so that it is left out", object.place));
-            return Ok(());
-        };
-        let mut outgoing = self.names.outgoing(object.json.clone());
-        if let Some(workload) = Workload::of(object) {
-            leave_out(&mut outgoing.object, &workload, absent);
-        }
-        let rewritten = outgoing.rewritten.iter().filter_map(|told| told.split_once(": "));
-        let own = |(at, _): (&str, &str)| format!("{at}: the namespace in it is written as this scenario's own");
-        applied.remarks.extend(rewritten.map(own));
-        let name = outgoing.object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let namespace = outgoing.object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-        if key.kind == "Namespace" && self.cluster.lent.is_some() {
-            self.held().namespaces.insert(key.name.clone());
-            let left = "it is not made, nor its labels: the run has namespace";
-            applied.remarks.push(format!("{key} at {}: {left} {name}", object.place));
-            return Ok(());
-        }
-        self.is_ours_or_new(object, kind, &namespace, &name).await?;
-        if key.kind == "Namespace" {
-            let there = self.watches.get(kind, "", &name).await?;
-            if let Some(there) = there.filter(|there| there["metadata"]["labels"][RUN_LABEL] != self.cluster.run.as_str()) {
-                let whose = there["metadata"]["labels"][RUN_LABEL].as_str().unwrap_or("nobody that we know");
-                return Err(broken(format!("making namespace {name}"), anyhow::anyhow!("it is there already and belongs to {whose}")));
-            }
-            self.held().namespaces.insert(key.name.clone());
-        } else if !kind.namespaced {
-            self.held().objects.insert((key.kind.clone(), name.clone()));
-        }
-        let parameters = PatchParams::apply(MANAGER).force();
-        let told = |reason: String| self.names.words(&reason);
-        let done = watches::api(&self.cluster.client, kind, &namespace)
-            .patch(&name, &parameters, &Patch::Apply(&outgoing.object))
-            .await
-            .map_err(refused(&key, &object.place, told))?;
-        self.watches.seen(kind, &namespace, done.metadata.resource_version.as_deref()).await
-    }
-
-    /// Where others may have an object of that name, it is not touched: in a namespace that was lent, and in none if a kind keeps its name.
-    async fn is_ours_or_new(&self, object: &Object, kind: &Kind, namespace: &str, name: &str) -> Result<(), TargetError> {
-        if kind.namespaced && self.cluster.lent.is_none() || object.kind() == "Namespace" {
-            return Ok(());
-        }
-        let there = match watches::api(&self.cluster.client, kind, namespace).get_opt(name).await {
-            // Whoever may not even see it hears from the server what it may not do.
-            Err(kube::Error::Api(status)) if status.is_forbidden() => return Ok(()),
-            there => there.map_err(|error| broken(format!("looking for {}", object.key()), error))?,
-        };
-        let Some(there) = there.map(|there| watches::json(&there, kind)) else { return Ok(()) };
-        let label = there["metadata"]["labels"][RUN_LABEL].as_str();
-        let why = match (label, &self.cluster.lent) {
-            _ if self.names.is_ours(&there) => return Ok(()),
-            (Some(run), None) if run == self.cluster.run => return Ok(()),
-            (Some(run), Some(lent)) if run == self.cluster.run => format!("an earlier scenario has left one in namespace {lent}"),
-            (_, Some(lent)) => format!("namespace {lent} has one that is somebody's; name by --namespace one that holds none"),
-            (_, None) => "the cluster has one that is somebody's, and this kind's names cannot be others".to_owned(),
-        };
-        Err(broken(format!("applying {} ({})", object.key(), object.place), anyhow::anyhow!(why)))
-    }
-
-    /// In a namespace that was lent, an object is this scenario's to change that bears its labels or was made by one that does.
-    async fn may_change(&self, kind: &Kind, key: &ObjectKey, namespace: &str) -> Result<(), TargetError> {
-        if self.cluster.lent.is_none() || !kind.namespaced {
-            return Ok(());
-        }
-        let there = self.watches.get(kind, namespace, &key.name).await?;
-        let is_made = |there: &Value| !json::list(there, "/metadata/ownerReferences").is_empty();
-        match there {
-            Some(there) if !self.names.is_ours(&there) && !is_made(&there) => Err(not_ours(key)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Events live on after what they are about: in a namespace that was lent those are left out that were there before.
-    async fn remember_events(&self) -> Result<(), TargetError> {
-        let Some(namespace) = self.cluster.lent.as_ref().filter(|_| self.held().namespaces.is_empty()) else { return Ok(()) };
-        let events = self.watches.list(self.cluster.kind("Event")?, namespace).await?;
-        self.held().events_before.extend(events.iter().map(|event| json::text(event, "/metadata/uid").to_owned()));
-        Ok(())
-    }
-
-    /// Whether what the manifests speak of has room in the one namespace that was lent.
-    fn fits(&self, objects: &[Object]) -> Result<(), Unsupported> {
-        let Some(lent) = &self.cluster.lent else { return Ok(()) };
-        let reason = || format!("the run has namespace {lent} alone; without --namespace it makes its own");
-        let of_the_cluster = |object: &&Object| object.kind() != "Namespace" && kinds::is_cluster_scoped(object.kind());
-        if let Some(object) = objects.iter().find(of_the_cluster) {
-            let field = format!("{} at {}, which is in no namespace", object.key(), object.place);
-            return Err(Unsupported { capability: Capability::Field(field), reason: reason() });
-        }
-        let mut namespaces = self.held().namespaces.clone();
-        let own = |object: &Object| if object.kind() == "Namespace" { object.name().to_owned() } else { object.namespace().to_owned() };
-        namespaces.extend(objects.iter().map(own).filter(|name| !name.is_empty()));
-        if namespaces.len() < 2 {
-            return Ok(());
-        }
-        let all = namespaces.into_iter().collect::<Vec<_>>().join(", ");
-        Err(Unsupported { capability: Capability::Field(format!("namespaces {all}")), reason: reason() })
-    }
-
-    /// Containers that cannot run since the cluster has no such image, and those that run a fixture of ours.
-    async fn judge_images(&self, objects: &[Object], applied: &mut Applied) -> Result<(), TargetError> {
-        let containers: Vec<_> = objects.iter().filter_map(Workload::of).flat_map(|workload| workload.containers()).collect();
-        let judged = futures::future::try_join_all(containers.iter().map(|container| async move {
-            let image = container.json["image"].as_str().unwrap_or_default();
-            let policy = container.json["imagePullPolicy"].as_str().unwrap_or_default();
-            let there = self.cluster.has_image(image, policy).await?;
-            Ok::<_, TargetError>((container, image, there))
-        }))
-        .await?;
-        for (container, image, there) in judged {
-            let owner = container.workload.object.key();
-            match there {
-                Ok(()) => applied.fixtures.extend(self.cluster.images.fixture(image).map(|program| Fixture { owner, program })),
-                Err(reason) if Programs::is_redis(image) => {
-                    return Err(Unsupported { capability: Capability::Program(image.into()), reason }.into());
-                }
-                Err(_) => {
-                    applied.without_program.push(WithoutProgram { owner, container: container.name().to_owned(), image: image.to_owned() });
-                }
-            }
-        }
-        applied.without_program.sort();
-        applied.without_program.dedup();
-        Ok(())
     }
 }
 
@@ -277,33 +136,7 @@ impl Target for Scenario {
     }
 
     async fn apply(&self, objects: &[Object]) -> Result<Applied, TargetError> {
-        self.fits(objects)?;
-        self.remember_events().await?;
-        let mut applied = Applied::default();
-        let json: Vec<Value> = objects.iter().map(|object| object.json.clone()).collect();
-        self.names.declare(&json);
-        // A cluster has this namespace of itself; here it is one like the others.
-        if objects.iter().any(|object| object.namespace() == "default") && self.namespace("default").is_none() {
-            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
-            self.put(&Object::made(namespace, Place::default()), &BTreeSet::new(), &mut applied).await?;
-        }
-        self.judge_images(objects, &mut applied).await?;
-        let absent = applied.without_program.iter().map(|without| without.image.clone()).collect();
-        // What others live in or name comes first; everything else may be in any order.
-        let rank = |object: &&Object| match object.kind() {
-            "Namespace" => 0,
-            "ResourceQuota" | "LimitRange" | "StorageClass" | "PersistentVolume" | "PriorityClass" | "ClusterRole" | "Role" => 1,
-            "ServiceAccount" | "ConfigMap" | "Secret" => 2,
-            _ => 3,
-        };
-        let mut ordered: Vec<&Object> = objects.iter().collect();
-        ordered.sort_by_key(rank);
-        for object in ordered {
-            self.put(object, &absent, &mut applied).await?;
-        }
-        let mut seen = BTreeSet::new();
-        applied.remarks.retain(|remark| seen.insert(remark.clone()));
-        Ok(applied)
+        self.apply_all(objects).await
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, TargetError> {
@@ -371,6 +204,7 @@ impl Target for Scenario {
     async fn evict(&self, pod: &ObjectKey) -> Result<(), TargetError> {
         let namespace = self.namespace(&pod.namespace).ok_or_else(|| TargetError::Missing(pod.to_string()))?;
         let pods: Api<Pod> = Api::namespaced(self.cluster.client.clone(), &namespace);
+        self.may_change(self.cluster.kind("Pod")?, pod, &namespace).await?;
         let evicted = pods.evict(&pod.name, &EvictParams::default()).await;
         evicted.map(drop).map_err(kept(pod, |reason| self.names.words(&reason)))
     }
@@ -467,7 +301,7 @@ impl Target for Scenario {
                 first = done;
             }
         };
-        match self.cluster.lent() {
+        match self.cluster.lent_namespace() {
             Some(lent) => {
                 let [_, (label, value)] = self.names.labels();
                 let emptied = lent.empty(&format!("{label}={value}")).await;
@@ -492,6 +326,23 @@ impl Target for Scenario {
 }
 
 impl Scenario {
+    /// In a namespace that was lent, an object is this scenario's to change that bears its labels or was made by one that does.
+    async fn may_change(&self, kind: &Kind, key: &ObjectKey, namespace: &str) -> Result<(), TargetError> {
+        if self.cluster.lent.is_none() || !kind.namespaced {
+            return Ok(());
+        }
+        let (mut kind, mut name) = (kind, key.name.clone());
+        loop {
+            let Some(there) = self.watches.get(kind, namespace, &name).await? else { return Ok(()) };
+            if self.names.is_ours(&there) {
+                return Ok(());
+            }
+            let maker = json::controller(&there).ok_or_else(|| not_ours(key))?;
+            kind = self.cluster.kinds.of(maker).ok_or_else(|| not_ours(key))?;
+            json::text(maker, "/name").clone_into(&mut name);
+        }
+    }
+
     /// Whether an object belongs to the whole cluster and not to this scenario.
     fn is_of_the_cluster(&self, kind: &Kind, key: &ObjectKey, name: &str) -> bool {
         !kind.namespaced && key.kind != "Namespace" && !self.held().objects.contains(&(key.kind.clone(), name.to_owned()))
@@ -505,19 +356,4 @@ fn active(name: &str) -> Value {
 
 pub(super) fn not_ours(key: &ObjectKey) -> TargetError {
     broken(format!("changing {key}"), anyhow::anyhow!("it belongs to others and not to this scenario"))
-}
-
-/// Does not start what the cluster has no image of: pods of which nothing could run are not asked for, and of the others a kubelet does not
-/// try to pull again and again, during which it does little else.
-fn leave_out(outgoing: &mut Value, workload: &Workload<'_>, absent: &BTreeSet<String>) {
-    let is_absent = |container: &Container<'_>| absent.contains(container.json["image"].as_str().unwrap_or_default());
-    let (out, left): (Vec<_>, Vec<_>) = workload.containers().partition(is_absent);
-    if left.iter().all(|container| container.init) && matches!(workload.object.kind(), "Deployment" | "StatefulSet" | "ReplicaSet") {
-        outgoing["spec"]["replicas"] = 0.into();
-    }
-    for container in out {
-        if let Some(container) = outgoing.pointer_mut(&container.pointer) {
-            container["imagePullPolicy"] = "Never".into();
-        }
-    }
 }

@@ -69,7 +69,7 @@ fn a_namespace_bears_the_run_and_the_scenario() {
 
 #[test]
 fn in_a_namespace_that_was_lent_everything_bears_the_labels_and_words_are_left_alone() {
-    let names = Names::new(RUN, 7).lent(Some("redis".into()));
+    let names = Names::new(RUN, 7).within(Some("redis".into()));
     names.declare(&[object("Namespace", "", "mcp"), object("StorageClass", "", "fast")]);
     assert_eq!((names.namespace("mcp"), names.host("redis.mcp")), ("redis".into(), "redis.redis".into()));
     let labels = json!({ "redis-conformance.io/run": RUN, "redis-conformance.io/scenario": "121f-7" });
