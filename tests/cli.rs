@@ -43,6 +43,13 @@ fn help_is_as_checked_in(#[case] arguments: &[&str], #[case] name: &str) {
 #[case::nothing_to_verify(&["verify"], "say what to run: a system (mcp, agentsmith) or a path")]
 #[case::unknown_system(&["verify", "agentsmiht"], "did you mean agentsmith?")]
 #[cfg_attr(not(feature = "kind"), case::another_target(&["verify", "mcp", "--target", "kind"], "target kind comes with feature `kind`"))]
+#[cfg_attr(
+    feature = "kind",
+    case::kept_in_a_namespace(
+        &["verify", "mcp", "--target", "cluster", "--context", "a", "--namespace", "b", "--keep"],
+        "'--namespace <NAME>' cannot be used with '--keep'"
+    )
+)]
 #[case::unknown_target(&["verify", "mcp", "--target", "moon"], "there is no such target")]
 #[case::unknown_format(&["verify", "mcp", "--report", "xunit=a.xml"], "there is no format xunit")]
 #[case::report_without_file(&["verify", "mcp", "--report", "junit"], "junit=report.xml")]
