@@ -72,8 +72,10 @@ pub(super) async fn check(client: &Client, lent: Option<&str>) -> anyhow::Result
     let review = Api::<SelfSubjectRulesReview>::all(client.clone()).create(&PostParams::default(), &ask).await;
     let status = review.context("the cluster does not tell which rights this user has")?.status.unwrap_or_default();
     let mut lacking = Vec::new();
-    for right in [own, CLUSTER, NAMESPACE].into_iter().flat_map(each) {
-        let namespace = lent.filter(|_| !is_of_the_cluster(right));
+    for (right, namespace) in [(own, None), (CLUSTER, None), (NAMESPACE, lent)]
+        .into_iter()
+        .flat_map(|(rules, namespace)| each(rules).map(move |right| (right, namespace)))
+    {
         // What is in no namespace may stand among a namespace's rules, which do not give it.
         let rules_tell = namespace.is_some() == lent.is_some();
         let has = rules_tell && given(&status.resource_rules, right)
@@ -84,10 +86,6 @@ pub(super) async fn check(client: &Client, lent: Option<&str>) -> anyhow::Result
     }
     anyhow::ensure!(lacking.is_empty(), "this user lacks rights that a run needs; {role} gives all of them:\n{}", lacking.join("\n"));
     Ok(())
-}
-
-fn is_of_the_cluster(right: Right) -> bool {
-    each(CLUSTER).any(|other| other == right)
 }
 
 fn given(rules: &[ResourceRule], right: Right) -> bool {
